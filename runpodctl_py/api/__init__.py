@@ -1,0 +1,1 @@
+"""RunPod's APIs as a client sees them: requests and typed answers. Prints and writes nothing."""

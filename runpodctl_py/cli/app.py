@@ -1,0 +1,177 @@
+"""The root command: loads the others when they are called, and turns errors into exit codes.
+
+Owns the list of commands, the one place where exceptions become words, and the exit. A command's
+module is imported when it is called: `--help`, `--version` and a usage error stay fast.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from runpodctl_py import __version__
+from runpodctl_py.cli.output import Output
+from runpodctl_py.errors import InterruptedRunError, RunpodctlError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_RUN = "Run jobs"
+_DEPLOY = "Deploy"
+_LOCAL = "On this machine"
+_ABOUT = "Look things up"
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """A command: the module that has it, and what the root's help says of it."""
+
+    module: str
+    help: str
+    panel: str
+
+
+COMMANDS = {
+    "submit": _Entry("submit", "Send a job, follow it, and save every file it returns.", _RUN),
+    "status": _Entry("jobs", "Show a job as it is now.", _RUN),
+    "watch": _Entry("jobs", "Follow a job that is already running, and save its files.", _RUN),
+    "cancel": _Entry("jobs", "Cancel a job.", _RUN),
+    "health": _Entry("jobs", "Show an endpoint's jobs and workers.", _RUN),
+    "setup": _Entry("setup", "Create or update an endpoint from any preset.", _DEPLOY),
+    "setup-test": _Entry("setup", "Set up the test worker: text, image and data tasks.", _DEPLOY),
+    "setup-chatterbox": _Entry("setup", "Set up Chatterbox, text to speech.", _DEPLOY),
+    "setup-qwen": _Entry("setup", "Set up Qwen-Image-Layered, an image into layers.", _DEPLOY),
+    "teardown": _Entry("teardown", "Delete an endpoint and its template.", _DEPLOY),
+    "endpoints": _Entry("endpoints", "List endpoints, or show one.", _DEPLOY),
+    "templates": _Entry("templates", "List templates, or show one.", _DEPLOY),
+    "local": _Entry("local", "The local RunPod: start it, stop it, read its logs.", _LOCAL),
+    "gpus": _Entry("gpus", "List the GPU pools: cards, memory, prices.", _ABOUT),
+    "config": _Entry("config", "Show every setting and where it came from.", _ABOUT),
+    "help": _Entry("help", "Explain exit codes, presets' inputs and settings.", _ABOUT),
+}
+
+
+class RootGroup(TyperGroup):
+    """A group that knows its commands by name, and imports one when it is run."""
+
+    def __init__(self, **attrs: Any) -> None:
+        super().__init__(**attrs)
+        for name, entry in COMMANDS.items():
+            self.add_command(
+                TyperCommand(name, callback=None, help=entry.help, rich_help_panel=entry.panel)
+            )
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Replace the name's placeholder by the command itself."""
+        name, _, rest = super().resolve_command(ctx, args)
+        return name, load_command(str(name)), rest
+
+
+def load_command(name: str) -> Any:
+    """Import a command's module and return its Click command."""
+    module = importlib.import_module(f"runpodctl_py.cli.{COMMANDS[name].module}")
+    command = typer.main.get_command(module.app)
+    # A module with several root commands (`jobs`, `setup`) has them in one group.
+    command = getattr(command, "commands", {}).get(name, command)
+    command.name = name
+    return command
+
+
+app = typer.Typer(
+    cls=RootGroup,
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["--help", "-h"]},
+)
+
+
+def _show_version(asked: bool) -> None:  # noqa: FBT001 # Typer calls it with the flag's value
+    if asked:
+        print(f"runpodctl-py {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    *,
+    _version: Annotated[
+        bool,
+        typer.Option("--version", help="Show the version.", callback=_show_version, is_eager=True),
+    ] = False,
+) -> None:
+    """From an image to a file on your disk, on RunPod Serverless or on your own machine.
+
+    [dim]Try it, without an account:[/dim]
+
+      runpodctl-py submit --task text_processing --local
+
+    [dim]On RunPod (with RUNPOD_API_KEY in .env):[/dim]
+
+      runpodctl-py setup-test
+
+      runpodctl-py submit --task text_processing --input-file report.txt
+    """
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line and exit with its code."""
+    args = list(sys.argv[1:] if arguments is None else arguments)
+    sys.exit(_exit_code(args))
+
+
+def _exit_code(args: list[str]) -> int:
+    # Typer's own copy of Click has no public name for these.
+    from typer._click.exceptions import NoArgsIsHelpError
+
+    try:
+        code = typer.main.get_command(app).main(
+            args, prog_name="runpodctl-py", standalone_mode=False
+        )
+    except NoArgsIsHelpError as exc:
+        exc.show()
+        return UsageError.exit_code
+    except BrokenPipeError:
+        # Whoever read our output has gone; Python would complain once more at its exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return RunpodctlError.exit_code
+    except (Exception, KeyboardInterrupt) as exc:  # noqa: BLE001 # the last one to see it
+        error = _described(exc)
+        Output(as_json="--json" in args).error(error)
+        return error.exit_code
+    return code if isinstance(code, int) else 0
+
+
+def _described(exc: BaseException) -> RunpodctlError:
+    """Return any exception as an error of ours, in words."""
+    from typer._click.exceptions import ClickException
+
+    if isinstance(exc, RunpodctlError):
+        return exc
+    if isinstance(exc, ClickException):
+        return _usage_error(exc)
+    if isinstance(exc, KeyboardInterrupt | typer.Abort):
+        return InterruptedRunError("Interrupted")
+    if os.environ.get("RUNPODCTL_TRACEBACK"):
+        raise exc
+    return _unexpected(exc)
+
+
+def _usage_error(exc: Any) -> UsageError:
+    context = getattr(exc, "ctx", None)
+    path = context.command_path if context else "runpodctl-py"
+    return UsageError(exc.format_message(), hint=f"Help:  {path} --help")
+
+
+def _unexpected(exc: BaseException) -> RunpodctlError:
+    """Describe a defect of ours. Its text is left out: it could hold anything, a key included."""
+    return RunpodctlError(
+        f"Something unexpected happened ({type(exc).__name__}); this is a defect of runpodctl-py",
+        hint="RUNPODCTL_TRACEBACK=1 shows where. Please report it.",
+    )

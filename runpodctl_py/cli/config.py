@@ -1,0 +1,51 @@
+"""`config show`: every setting, and where it came from."""
+
+from __future__ import annotations
+
+import typer
+
+from runpodctl_py import settings as settings_module
+from runpodctl_py.cli import options
+from runpodctl_py.cli.context import opened
+from runpodctl_py.cli.output import Column, Output
+
+app = typer.Typer(no_args_is_help=True)
+
+
+@app.callback()
+def config() -> None:
+    """Show every setting and where it came from."""
+
+
+@app.command()
+def show(
+    *,
+    as_json: options.Json = False,
+    local: options.Local = False,
+    env_file: options.EnvFile = None,
+    api_key_file: options.ApiKeyFile = None,
+) -> None:
+    """Print each setting's value and origin; secrets are masked.
+
+    The order: flag, environment, the nearest .env (searched upwards), user file, default.
+
+    [dim]Examples:[/dim]
+
+      runpodctl-py config show
+
+      runpodctl-py config show --json
+    """
+    from runpodctl_py.presets import loading
+
+    output = Output(as_json=as_json)
+    with opened(output, local=local, env_file=env_file, api_key_file=api_key_file) as context:
+        keys = [loading.load(name).env_key for name in loading.names()]
+        found = [context.settings.setting(name) for name in (*settings_module.NAMES, *keys)]
+    output.table(
+        [Column("setting"), Column("value"), Column("from")],
+        [(s.name, s.shown or "-", str(s.source or "not set")) for s in found],
+        [
+            {"name": s.name, "value": s.shown, "origin": str(s.source) if s.source else None}
+            for s in found
+        ],
+    )

@@ -1,0 +1,138 @@
+"""What a command stands on: its settings, its output, and the local RunPod if it asked for it.
+
+Owns opening these and entering asyncio. Decides nothing about jobs or endpoints.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from runpodctl_py import settings as settings_module
+from runpodctl_py.errors import NotFoundError, UnauthorizedError
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, Iterator
+
+    from runpodctl_py.cli.output import Output
+    from runpodctl_py.presets.model import Preset
+    from runpodctl_py.settings import Settings
+
+_Result = TypeVar("_Result")
+
+#: Starting it takes about a second; a machine under load takes longer.
+_LOCAL_START_LIMIT_S = 60.0
+
+
+@dataclass(frozen=True)
+class Context:
+    """One command's surroundings.
+
+    Args:
+        settings: Where to go, and as whom.
+        output: Where to say what.
+        stops_local: Whether the local RunPod was started by this command and stops with it.
+    """
+
+    settings: Settings
+    output: Output
+    stops_local: bool = False
+
+    @property
+    def flags(self) -> str:
+        """What to add to a command that is suggested, so that it means the same place."""
+        return " --local" if self.settings.is_local else ""
+
+
+@contextlib.contextmanager
+def opened(
+    output: Output,
+    *,
+    local: bool = False,
+    env_file: Path | None = None,
+    api_key_file: Path | None = None,
+) -> Iterator[Context]:
+    """Read the settings, and hold the local RunPod for as long as the command runs."""
+    settings = settings_module.load(
+        os.environ, Path.cwd(), env_path=env_file, api_key_file=api_key_file
+    )
+    if not local:
+        yield Context(settings, output)
+        return
+    from runpodctl_py.emulator import daemon
+
+    folder = daemon.data_folder(os.environ)
+    command = [sys.executable, "-m", "runpodctl_py", "local", "up", "--until-unused"]
+    is_running = daemon.find_running(folder) is not None
+    if not is_running:
+        output.note("Starting the local RunPod …", style="dim")
+    with daemon.joined(folder, command, _LOCAL_START_LIMIT_S) as running:
+        local_settings = settings.for_local(running.url, running.token)
+        yield Context(local_settings, output, stops_local=not is_running)
+
+
+def run(main: Coroutine[object, object, _Result]) -> _Result:
+    """Run a command's network part. Ctrl-C cancels it, a second one leaves at once."""
+    # Libraries that log retries would otherwise print them over the person's screen.
+    logging.getLogger().addHandler(logging.NullHandler())
+
+    async def interruptible() -> _Result:
+        task = asyncio.current_task()
+        with contextlib.suppress(NotImplementedError):  # Windows has no such handlers.
+            if task is not None:
+                asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+        return await main
+
+    return asyncio.run(interruptible())
+
+
+def endpoint_id(settings: Settings, given: str | None, preset: Preset | None) -> str:
+    """Return the endpoint to use: a flag's, the preset's, or RUNPOD_ENDPOINT_ID.
+
+    Raises:
+        UnauthorizedError: There is neither an endpoint nor an API key.
+        NotFoundError: There is no endpoint.
+    """
+    if given:
+        return given
+    if preset and (known := settings.get(preset.env_key)):
+        return known
+    fallback = settings.get(settings_module.ENDPOINT_ID)
+    if fallback and not (preset and _belongs_to_another(settings, fallback, preset)):
+        return fallback
+    raise _no_endpoint(settings, preset)
+
+
+def _belongs_to_another(settings: Settings, endpoint_id: str, preset: Preset) -> bool:
+    """Whether RUNPOD_ENDPOINT_ID is what `setup` wrote for another preset."""
+    from runpodctl_py.presets import loading
+
+    others = (loading.load(name).env_key for name in loading.names() if name != preset.name)
+    return any(settings.get(key) == endpoint_id for key in others)
+
+
+def _no_endpoint(settings: Settings, preset: Preset | None) -> NotFoundError | UnauthorizedError:
+    setup = f"setup {preset.name}" if preset else "setup test"
+    named = f"{preset.env_key} or RUNPOD_ENDPOINT_ID" if preset else "RUNPOD_ENDPOINT_ID"
+    if settings.get(settings_module.API_KEY) is None:
+        return UnauthorizedError(
+            "No endpoint and no API key.",
+            hint=(
+                f"Looked for {named} and RUNPOD_API_KEY in the environment, in .env in this "
+                "folder and above, and in the user file.\n"
+                "Put RUNPOD_API_KEY=… into .env (create a key in RunPod's settings), then:  "
+                f"runpodctl-py {setup}\n"
+                "Or try without an account: the same command with --local"
+            ),
+        )
+    return NotFoundError(
+        f"No endpoint: {named} is not set",
+        hint=f"Create one:  runpodctl-py {setup}\nOr name yours with --endpoint ID",
+    )

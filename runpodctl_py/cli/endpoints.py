@@ -1,0 +1,128 @@
+"""`endpoints list|get`: what is deployed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from runpodctl_py.cli import options
+from runpodctl_py.cli.context import opened, run
+from runpodctl_py.cli.output import Column, Output
+from runpodctl_py.errors import NotFoundError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from runpodctl_py.api.types import Endpoint
+    from runpodctl_py.jsontypes import JsonObject
+    from runpodctl_py.settings import Settings
+
+app = typer.Typer(no_args_is_help=True)
+
+
+@app.callback()
+def endpoints() -> None:
+    """List endpoints, or show one."""
+
+
+@app.command("list")
+def list_endpoints(
+    *,
+    local: options.Local = False,
+    as_json: options.Json = False,
+    env_file: options.EnvFile = None,
+    api_key_file: options.ApiKeyFile = None,
+) -> None:
+    """List the account's endpoints: a table on a terminal, JSON in a pipe.
+
+    [dim]Examples:[/dim]
+
+      runpodctl-py endpoints list
+
+      runpodctl-py endpoints list --json | jq -r '.[].id'
+    """
+    output = Output(as_json=as_json)
+    with opened(output, local=local, env_file=env_file, api_key_file=api_key_file) as context:
+        found = run(_read(context.settings))
+    output.table(
+        [
+            Column("id"),
+            Column("name"),
+            Column("workers", is_number=True),
+            Column("idle", is_number=True),
+            Column("gpu"),
+        ],
+        [
+            (
+                str(e.endpoint_id),
+                e.name,
+                f"{e.workers_min}-{e.workers_max}",
+                f"{e.idle_timeout_s} s",
+                e.gpu_ids or "-",
+            )
+            for e in found
+        ],
+        [endpoint_document(e) for e in found],
+    )
+    if not found:
+        output.note("No endpoints yet. Create one:  runpodctl-py setup-test")
+
+
+@app.command()
+def get(
+    endpoint_id: Annotated[str, typer.Argument(metavar="ENDPOINT_ID")],
+    *,
+    local: options.Local = False,
+    as_json: options.Json = False,
+    env_file: options.EnvFile = None,
+    api_key_file: options.ApiKeyFile = None,
+) -> None:
+    """Show one endpoint, every field.
+
+    [dim]Example:[/dim]
+
+      runpodctl-py endpoints get i02xupws21hp6i
+    """
+    output = Output(as_json=as_json)
+    with opened(output, local=local, env_file=env_file, api_key_file=api_key_file) as context:
+        found = run(_read(context.settings))
+    endpoint = next((e for e in found if e.endpoint_id == endpoint_id), None)
+    if endpoint is None:
+        raise NotFoundError(
+            f"There is no endpoint {endpoint_id}", hint="See yours:  runpodctl-py endpoints list"
+        )
+    document = endpoint_document(endpoint)
+    output.table(
+        [Column("field"), Column("value")],
+        [(key, "-" if value in ("", None) else str(value)) for key, value in document.items()],
+        document,
+    )
+
+
+async def _read(settings: Settings) -> Sequence[Endpoint]:
+    from runpodctl_py.api.provisioning import connect
+
+    async with connect(settings.api_base_url, settings.api_key) as provisioner:
+        return await provisioner.endpoints()
+
+
+def endpoint_document(endpoint: Endpoint) -> JsonObject:
+    """Return an endpoint as a JSON document; its keys are a promise to scripts."""
+    return {
+        "id": endpoint.endpoint_id,
+        "name": endpoint.name,
+        "template_id": endpoint.template_id,
+        "gpu": endpoint.gpu_ids,
+        "gpu_count": endpoint.gpu_count,
+        "workers_min": endpoint.workers_min,
+        "workers_max": endpoint.workers_max,
+        "idle_timeout_s": endpoint.idle_timeout_s,
+        "execution_timeout_ms": endpoint.execution_timeout_ms,
+        "scaler": endpoint.scaler.value,
+        "scaler_value": endpoint.scaler_value,
+        "flashboot": endpoint.flashboot,
+        "network_volume_id": endpoint.network_volume_id,
+        "data_centers": endpoint.locations,
+        "allowed_cuda_versions": endpoint.allowed_cuda_versions,
+    }

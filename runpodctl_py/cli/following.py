@@ -1,0 +1,284 @@
+"""One job from the command line: sent, followed, saved, told.
+
+Owns the order in which these happen, and what Ctrl-C and a time limit mean. `submit` and `watch`
+call it; how a running job is drawn is `job_view.py`'s.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NoReturn, Self
+
+from runpodctl_py.api.serverless import Serverless
+from runpodctl_py.api.transport import Transport, download_client
+from runpodctl_py.cli import result_view
+from runpodctl_py.cli.job_view import job_view
+from runpodctl_py.clock import SystemClock
+from runpodctl_py.errors import (
+    InterruptedRunError,
+    JobFailedError,
+    RunpodctlError,
+    UsageError,
+    WaitTimeoutError,
+)
+from runpodctl_py.gpus import GpuSelection, price_per_s_usd
+from runpodctl_py.jobs.collect import Submission, Summary, collect, cost_usd, judge
+from runpodctl_py.jobs.download import Downloader
+from runpodctl_py.jobs.follow import Finished, follow
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from pathlib import Path
+    from types import TracebackType
+
+    from runpodctl_py.api.types import Job, JobRequest
+    from runpodctl_py.cli.context import Context
+    from runpodctl_py.jsontypes import JsonValue
+    from runpodctl_py.presets.model import Preset
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What the person wants of a job.
+
+    Args:
+        preset: The preset it belongs to, by name.
+        output_dir: Where files go, if not where the settings say.
+        timeout_s: Stop waiting after this time.
+        saves: Whether files are written.
+        cancels_on_interrupt: Whether Ctrl-C cancels the job.
+        is_verbose: Whether to show a failed job's traceback.
+    """
+
+    preset: str | None = None
+    output_dir: Path | None = None
+    timeout_s: float | None = None
+    saves: bool = True
+    cancels_on_interrupt: bool = False
+    is_verbose: bool = False
+
+
+class Session:
+    """A connection to one endpoint for the time of a command. Use it as an async context."""
+
+    def __init__(self, context: Context, endpoint_id: str, wish: Wish) -> None:
+        settings = context.settings
+        self._context = context
+        self._wish = wish
+        self._transport = Transport(settings.endpoint_base_url, settings.api_key)
+        self._endpoint = Serverless(self._transport, endpoint_id)
+        self._price: asyncio.Task[float | None] | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._price is not None:
+            self._price.cancel()
+        await self._transport.__aexit__(kind, error, traceback)
+
+    async def send(self, request: JobRequest) -> Job:
+        """Queue a job."""
+        try:
+            return await self._endpoint.run(request)
+        except asyncio.CancelledError:
+            raise self._sent_unseen() from None
+
+    async def send_sync(self, request: JobRequest, wait_ms: int) -> Job:
+        """Queue a job and wait for it on the same connection; it may come back unfinished."""
+        if self._wish.timeout_s is not None:
+            wait_ms = max(1_000, min(wait_ms, round(self._wish.timeout_s * 1000)))
+        try:
+            return await self._endpoint.runsync(request, wait_ms)
+        except asyncio.CancelledError:
+            raise self._sent_unseen() from None
+
+    async def find(self, job_id: str) -> Job:
+        """Return a job that was sent before."""
+        return await self._endpoint.status(job_id)
+
+    def say_detached(self, job: Job) -> None:
+        """Print the job's id and how to come back to it."""
+        output = self._context.output
+        if output.as_json:
+            output.event({"event": "queued", "id": job.job_id, "endpoint": self._place})
+            return
+        output.result(job.job_id)
+        output.note()
+        output.note(self._way_back(job.job_id))
+
+    async def follow(
+        self, job: Job, payload: JsonValue = None, submitted_at: datetime | None = None
+    ) -> None:
+        """Follow a job to its end, save its files and tell what came of it.
+
+        Raises:
+            RunpodctlError: What the exit code should tell.
+        """
+        self._price = asyncio.create_task(self._look_up_price())
+        try:
+            finished, elapsed_s = await self._until_final(job)
+        except asyncio.CancelledError:
+            await self._interrupted(job.job_id)
+        except WaitTimeoutError as exc:
+            exc.hint = self._way_back(job.job_id)
+            raise
+        except RunpodctlError as exc:
+            exc.job_id = job.job_id
+            exc.hint = "\n".join(filter(None, (exc.hint, self._way_back(job.job_id))))
+            raise
+        submission = Submission(
+            self._endpoint.endpoint_id,
+            payload,
+            self._wish.preset,
+            submitted_at,
+            await self._known_price(),
+        )
+        summary = await self._summary(finished, submission)
+        self._tell(summary, elapsed_s)
+
+    async def _until_final(self, job: Job) -> tuple[Job, float]:
+        with job_view(self._context.output) as view:
+            view.submitted(job.job_id, self._place)
+            events = follow(self._endpoint, job, SystemClock(), timeout_s=self._wish.timeout_s)
+            async for event in events:
+                view.show(event)
+                if isinstance(event, Finished):
+                    return event.job, event.elapsed_s
+        raise AssertionError  # pragma: no cover - following ends with Finished or raises
+
+    async def _summary(self, job: Job, submission: Submission) -> Summary:
+        if not self._wish.saves:
+            cost = cost_usd(job, submission.price_per_s_usd)
+            return Summary(job, error=judge(job), cost_usd=cost, output=job.output)
+        directory = self._wish.output_dir or self._context.settings.output_folder
+        async with download_client() as client:
+            return await collect(job, submission, directory, Downloader(client))
+
+    def _tell(self, summary: Summary, elapsed_s: float) -> None:
+        view = result_view.ResultView(self._context, self._endpoint.endpoint_id, self._wish.saves)
+        view.show(summary, elapsed_s)
+        error = summary.error
+        if isinstance(error, JobFailedError) and error.traceback:
+            if self._wish.is_verbose:
+                self._context.output.note(error.traceback.rstrip(), style="dim")
+            else:
+                again = self._again("status", summary.job.job_id)
+                error.hint = "\n".join(filter(None, (error.hint, f"Traceback:  {again} --verbose")))
+        if error is not None:
+            raise error
+
+    @property
+    def _place(self) -> str:
+        endpoint_id = self._endpoint.endpoint_id
+        return f"{self._wish.preset} ({endpoint_id})" if self._wish.preset else endpoint_id
+
+    def _again(self, command: str, job_id: str) -> str:
+        endpoint = self._endpoint.endpoint_id
+        return f"runpodctl-py {command} {job_id} --endpoint {endpoint}{self._context.flags}"
+
+    def _way_back(self, job_id: str) -> str:
+        lines = [
+            f"Watch it:   {self._again('watch', job_id)}",
+            f"Cancel it:  {self._again('cancel', job_id)}",
+        ]
+        if self._context.stops_local:
+            lines.append("The local RunPod stops with this command; watching starts it again.")
+        else:
+            lines.append("Its result is kept for 30 minutes after it ends.")
+        return "\n".join(lines)
+
+    def _sent_unseen(self) -> InterruptedRunError:
+        return InterruptedRunError(
+            "Interrupted while the job was being sent: it may be queued, and billed",
+            hint=f"Look:  runpodctl-py health {self._endpoint.endpoint_id}{self._context.flags}",
+        )
+
+    async def _interrupted(self, job_id: str) -> NoReturn:
+        """Detach from the job, or cancel it if that was asked for."""
+        if not self._wish.cancels_on_interrupt:
+            billed = "" if self._context.settings.is_local else " (and is billed)"
+            raise InterruptedRunError(
+                f"Detached. The job goes on{billed}.", hint=self._way_back(job_id), job_id=job_id
+            ) from None
+        try:
+            await self._endpoint.cancel(job_id)
+        except RunpodctlError as exc:
+            raise InterruptedRunError(
+                f"Interrupted, but the job could not be cancelled: {exc.message}",
+                hint=self._way_back(job_id),
+                job_id=job_id,
+            ) from exc
+        raise InterruptedRunError("Interrupted; the job is cancelled.", job_id=job_id) from None
+
+    async def _look_up_price(self) -> float | None:
+        """Return what a second of this endpoint's worker costs; the local RunPod is free."""
+        settings = self._context.settings
+        if settings.is_local:
+            return 0.0
+        # A seventh of a second that must not hold up the job.
+        module = await asyncio.to_thread(importlib.import_module, "runpodctl_py.api.graphql")
+        async with module.GraphqlProvisioner(settings.api_base_url, settings.api_key) as control:
+            for endpoint in await control.endpoints():
+                if endpoint.endpoint_id == self._endpoint.endpoint_id:
+                    gpus = GpuSelection.from_gpu_ids(endpoint.gpu_ids)
+                    return price_per_s_usd(gpus, endpoint.gpu_count)
+        return None
+
+    async def _known_price(self) -> float | None:
+        """Return the price if it is there; a job's end does not wait for it."""
+        if self._price is None or not self._price.done() or self._price.cancelled():
+            return _preset_price(self._wish.preset)
+        if self._price.exception() is not None:
+            # Some API keys may use an endpoint and not read the account.
+            return _preset_price(self._wish.preset)
+        return self._price.result()
+
+
+def _preset_price(name: str | None) -> float | None:
+    """Return what the preset's own pools cost, the best guess without asking."""
+    if name is None:
+        return None
+    from runpodctl_py.presets import loading
+
+    try:
+        endpoint = loading.load(name).endpoint
+    except UsageError:
+        return None
+    return price_per_s_usd(endpoint.gpu, endpoint.gpu_count)
+
+
+def show_dry_run(
+    context: Context,
+    endpoint_id: str,
+    operation: str,
+    request: JobRequest,
+    preset: Preset | None,
+) -> None:
+    """Print the exact request and what a worker costs per hour; send nothing."""
+    settings = context.settings
+    price = (
+        None if preset is None else price_per_s_usd(preset.endpoint.gpu, preset.endpoint.gpu_count)
+    )
+    if settings.is_local:
+        price = 0.0
+    context.output.document(
+        {
+            "dry_run": True,
+            "request": {
+                "method": "POST",
+                "url": f"{settings.endpoint_base_url}/{endpoint_id}{operation}",
+                "body": request.as_json(),
+            },
+            "price_per_hour_usd": None if price is None else round(price * 3600, 6),
+        }
+    )
+    print("Nothing was sent.", file=sys.stderr)

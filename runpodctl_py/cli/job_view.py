@@ -1,0 +1,276 @@
+"""How a running job looks: drawn in place on a terminal, a line per event in a pipe, or JSON.
+
+Owns the words and the bar. Is told events (`jobs/follow.py`) and asks nobody anything.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING, Protocol, Self
+
+from runpodctl_py.cli.output import Output, bytes_text, printable, seconds_text
+from runpodctl_py.jobs.follow import Event, Progressed, Queued, Started, Unchanged
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+
+    from rich.console import RenderableType
+    from rich.live import Live
+
+    from runpodctl_py.api.types import Health
+    from runpodctl_py.jobs.progress import Progress
+    from runpodctl_py.jsontypes import JsonObject
+
+#: Without a terminal, something is said at least this often: CI systems kill silent steps.
+HEARTBEAT_S = 15.0
+_BAR_WIDTH = 28
+_BAR_MIN_COLUMNS = 60
+
+
+class JobView(Protocol):
+    """Something that shows one job. A context: what it drew is gone or finished after it."""
+
+    def __enter__(self) -> Self:
+        """Begin to show."""
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Leave the terminal as it was."""
+
+    def submitted(self, job_id: str, place: str) -> None:
+        """Say which job it is and where it runs."""
+
+    def show(self, event: Event) -> None:
+        """Show what happened."""
+
+
+def job_view(output: Output) -> JobView:
+    """Return the view that fits the surroundings."""
+    if output.as_json:
+        return JsonJobView(output)
+    if output.draws:
+        return TerminalJobView()
+    return PlainJobView(output)
+
+
+def workers_text(health: Health | None) -> str:
+    """Say what an endpoint's workers are doing while a job waits for one."""
+    if health is None:
+        return "waiting for a worker"
+    workers = health.workers
+    parts = [
+        f"{count} {what}"
+        for count, what in (
+            (workers.initializing, "starting (cold start)"),
+            (workers.throttled, "throttled: no free GPU in the pool"),
+            (workers.unhealthy, "unhealthy"),
+            (workers.running, "busy"),
+            (workers.idle, "idle"),
+        )
+        if count
+    ]
+    has_worker = workers.idle + workers.running + workers.ready > 0
+    text = ", ".join(parts)
+    if has_worker:
+        return f"workers: {text}" if text else "waiting for a worker"
+    return f"no worker yet: {text}" if text else "no worker yet"
+
+
+def progress_text(progress: Progress) -> str:
+    """Say how far a job is, in words."""
+    steps = ""
+    if progress.step is not None and progress.total_steps:
+        steps = f"({progress.step} of {progress.total_steps})"
+    return " ".join(filter(None, (progress.text, steps)))
+
+
+class _QuietExit:
+    """The context of a view that leaves nothing to clean up."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        pass
+
+
+class JsonJobView(_QuietExit):
+    """One JSON line per event; the final one is the caller's, who knows the files."""
+
+    def __init__(self, output: Output) -> None:
+        self._output = output
+        self._job_id = ""
+
+    def submitted(self, job_id: str, place: str) -> None:
+        """Print the `queued` event."""
+        self._job_id = job_id
+        self._output.event({"event": "queued", "id": job_id, "endpoint": place})
+
+    def show(self, event: Event) -> None:
+        """Print `started` and `progress` events."""
+        if isinstance(event, Started):
+            self._output.event(
+                {
+                    "event": "started",
+                    "id": self._job_id,
+                    "delay_ms": event.job.delay_ms,
+                    "worker_id": event.job.worker_id,
+                }
+            )
+        elif isinstance(event, Progressed):
+            self._output.event(self._progress(event.progress))
+
+    def _progress(self, progress: Progress) -> JsonObject:
+        return {
+            "event": "progress",
+            "id": self._job_id,
+            "progress": progress.percent,
+            "text": progress.text,
+            "step": progress.step,
+            "total_steps": progress.total_steps,
+        }
+
+
+class PlainJobView(_QuietExit):
+    """A plain line per event, and a heartbeat while nothing changes."""
+
+    def __init__(self, output: Output, now_s: Callable[[], float] = time.monotonic) -> None:
+        self._output = output
+        self._now_s = now_s
+        self._said_s = now_s()
+
+    def submitted(self, job_id: str, place: str) -> None:
+        """Say which job it is."""
+        self._say("queued", f"{job_id} on {place}")
+
+    def show(self, event: Event) -> None:
+        """Say what happened; a job that still waits is mentioned once in a while."""
+        match event:
+            case Started():
+                self._say("running", f"after {seconds_text(event.elapsed_s)}")
+            case Progressed():
+                percent = event.progress.percent
+                number = "" if percent is None else f"{percent:.0f} %"
+                self._say("progress", " ".join((number, progress_text(event.progress))).strip())
+            case Queued() if self._now_s() - self._said_s >= HEARTBEAT_S:
+                self._say("queued", f"{event.elapsed_s:.0f} s, {workers_text(event.health)}")
+            case Unchanged() if self._now_s() - self._said_s >= HEARTBEAT_S:
+                self._say("running", f"{event.elapsed_s:.0f} s")
+            case _:
+                pass
+
+    def _say(self, word: str, rest: str) -> None:
+        self._said_s = self._now_s()
+        self._output.note(f"{word:<10} {rest}")
+
+
+class TerminalJobView:
+    """One line that is drawn in place: a spinner, the state, the time, a bar."""
+
+    def __init__(self, now_s: Callable[[], float] = time.monotonic) -> None:
+        self._now_s = now_s
+        self._began_s = now_s()
+        self._event: Event | None = None
+        self._progress: Progress | None = None
+        self._live: Live | None = None
+
+    def __enter__(self) -> Self:
+        from rich.console import Console
+        from rich.live import Live
+
+        self._live = Live(
+            get_renderable=self._line,
+            console=Console(file=sys.stderr),
+            refresh_per_second=10,
+            transient=True,
+        )
+        self._live.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def submitted(self, job_id: str, place: str) -> None:
+        """Print which job it is, above the line."""
+        from rich.text import Text
+
+        if self._live is not None:
+            line = Text.assemble(("Job ", "bold"), f"{job_id} on {printable(place)}")
+            self._live.console.print(line, overflow="ellipsis", no_wrap=True)
+            self._live.console.print()
+
+    def show(self, event: Event) -> None:
+        """Remember what to draw."""
+        if isinstance(event, Progressed):
+            self._progress = event.progress
+        elif isinstance(event, Queued):
+            self._progress = None
+        self._event = event
+
+    def _line(self) -> RenderableType:
+        from rich.spinner import Spinner
+        from rich.table import Table
+        from rich.text import Text
+
+        grid = Table.grid(padding=(0, 2, 0, 0))
+        cells: list[RenderableType] = [
+            Spinner("dots", style="yellow" if self._is_waiting else "green"),
+            Text(f"{self._word:<8}", style="yellow" if self._is_waiting else "green"),
+            Text(f"{self._now_s() - self._began_s:4.0f} s"),
+        ]
+        cells += self._rest()
+        for _ in cells[:-1]:
+            grid.add_column(no_wrap=True)
+        grid.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
+        grid.expand = True
+        grid.add_row(*cells)
+        return grid
+
+    @property
+    def _is_waiting(self) -> bool:
+        return self._event is None or isinstance(self._event, Queued)
+
+    @property
+    def _word(self) -> str:
+        if self._event is None:
+            return "sending"
+        return "queued" if self._is_waiting else "running"
+
+    def _rest(self) -> list[RenderableType]:
+        from rich.progress_bar import ProgressBar
+        from rich.text import Text
+
+        if isinstance(self._event, Queued):
+            return [Text(workers_text(self._event.health), style="dim")]
+        if self._progress is None:
+            return [Text("")]
+        text = Text(progress_text(self._progress))
+        percent = self._progress.percent
+        if percent is None:
+            return [text]
+        number = Text(f"{percent:3.0f} %")
+        if self._live is not None and self._live.console.width < _BAR_MIN_COLUMNS:
+            return [number, text]
+        return [ProgressBar(total=100, completed=percent, width=_BAR_WIDTH), number, text]
+
+
+def file_line(path: str, size_bytes: int) -> str:
+    """Return a saved file as it is listed."""
+    return f"{path}   {bytes_text(size_bytes)}"

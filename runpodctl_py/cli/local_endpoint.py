@@ -1,0 +1,36 @@
+"""An endpoint on the local RunPod for a preset, made by itself when there is none.
+
+Only the local RunPod: on the real one an endpoint costs money, and `setup` asks for it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from runpodctl_py import env_file, provision
+from runpodctl_py.api.provisioning import connect
+from runpodctl_py.cli.setup import Flags, desired_state
+
+if TYPE_CHECKING:
+    from runpodctl_py.cli.context import Context
+    from runpodctl_py.presets.model import Preset
+
+
+async def ready_endpoint(context: Context, preset: Preset, *, dry_run: bool) -> str:
+    """Return the id of the preset's local endpoint; provision it if it does not exist."""
+    settings = context.settings
+    async with connect(settings.api_base_url, settings.api_key) as provisioner:
+        known_id = settings.get(preset.env_key)
+        if any(e.endpoint_id == known_id for e in await provisioner.endpoints()):
+            return known_id or ""
+        plan = await provision.plan(provisioner, desired_state(preset, Flags()), known_id)
+        if dry_run:
+            return plan.endpoint.target.endpoint_id or "(new endpoint)"
+        endpoint_id = ""
+        async for applied in provision.apply(provisioner, plan):
+            endpoint_id = applied.resource_id
+    env_file.set_values(settings.env_path, {preset.env_key: endpoint_id})
+    context.output.note(
+        f"Set up {preset.name} ({endpoint_id}); its id is in {settings.env_path.name}.", style="dim"
+    )
+    return endpoint_id

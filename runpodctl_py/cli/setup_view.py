@@ -1,0 +1,227 @@
+"""How a setup looks: the plan, each step, and what to do next.
+
+Owns the words and the JSON of `setup-*`. Changes nothing.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from runpodctl_py.cli.output import paint
+from runpodctl_py.gpus import price_per_s_usd
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from runpodctl_py.cli.context import Context
+    from runpodctl_py.jsontypes import JsonObject, JsonValue
+    from runpodctl_py.presets.model import Preset
+    from runpodctl_py.provision import (
+        Applied,
+        Desired,
+        EndpointChange,
+        FieldChange,
+        Plan,
+        TemplateChange,
+    )
+
+_NAME_WIDTH = 18
+_SECRET_WORDS = ("KEY", "TOKEN", "SECRET", "PASSWORD", "CREDENTIAL")
+
+
+class SetupView:
+    """Shows one setup.
+
+    Args:
+        context: Where to show it, and whether it is local.
+        preset: What is set up.
+        desired: What should exist.
+        plan: What will change.
+        env_keys: The keys of `.env` that will be written.
+    """
+
+    def __init__(
+        self,
+        context: Context,
+        preset: Preset,
+        desired: Desired,
+        plan: Plan,
+        env_keys: tuple[str, ...],
+    ) -> None:
+        self._context = context
+        self._output = context.output
+        self._preset = preset
+        self._desired = desired
+        self._plan = plan
+        self._env_keys = env_keys
+        self._env_name = context.settings.env_path.name
+
+    def show_plan(self) -> None:
+        """Show what will be done."""
+        where = "the local RunPod" if self._context.settings.is_local else "RunPod"
+        self._output.note(f"{self._preset.title} on {where}", style="bold")
+        self._output.note()
+        for line in self._plan_lines():
+            self._output.note(line)
+        self._output.note()
+        if price := self._price_line():
+            self._output.note(f"  {price}")
+            self._output.note()
+
+    def show_dry_run(self) -> None:
+        """Show what would be done, and the exact requests."""
+        self.show_plan()
+        self._output.document(self._document(is_dry_run=True))
+
+    def show_unchanged(self) -> None:
+        """Say in one line that nothing has to be done."""
+        if self._output.as_json:
+            self._output.document(self._document())
+        else:
+            self._output.result(
+                f"template unchanged · endpoint unchanged · {self._env_name} unchanged"
+            )
+
+    def show_applied(self, applied: Applied) -> None:
+        """Show one resource that is there now."""
+        mark = paint("✓", "green", sys.stderr)
+        self._output.note(f"{mark} {applied.kind:<10} {applied.resource_id}")
+
+    def show_done(self, endpoint_id: str, written: Sequence[str]) -> None:
+        """Show what was written where, and what to do next."""
+        mark = paint("✓", "green", sys.stderr)
+        for key in written:
+            self._output.note(f"{mark} {self._env_name:<10} {key}={endpoint_id}")
+        if self._output.as_json:
+            self._output.document({**self._document(), "endpoint_id": endpoint_id})
+            return
+        self._output.note()
+        self._output.note(f"Try it:  {self._example()}")
+
+    def _plan_lines(self) -> list[str]:
+        template, endpoint = self._plan.template, self._plan.endpoint
+        lines = []
+        if self._plan.gone_id:
+            lines.append(f"  ({self._plan.gone_id} from {self._env_name} does not exist any more)")
+        lines += _resource_lines("template", template, self._template_text())
+        lines += _resource_lines("endpoint", endpoint, self._endpoint_text())
+        lines += [f"  {self._env_name:<10} {key:<{_NAME_WIDTH}} write" for key in self._env_keys]
+        return lines
+
+    def _template_text(self) -> str:
+        target = self._plan.template.target
+        return f"image {target.image}, {target.container_disk_gb} GB disk"
+
+    def _endpoint_text(self) -> str:
+        target = self._plan.endpoint.target
+        limit = target.execution_timeout_ms // 1000
+        return (
+            f"{target.gpu_ids.replace(',', ', ')} · {target.workers_min} to {target.workers_max} "
+            f"workers · idle {target.idle_timeout_s} s · "
+            f"{f'timeout {limit} s' if limit else 'no timeout'}"
+        )
+
+    def _price_line(self) -> str | None:
+        if self._context.settings.is_local:
+            return None
+        price = price_per_s_usd(self._desired.gpu, self._desired.gpu_count)
+        if price is None:
+            return "The price of this pool is not in RunPod's published table."
+        running = f"${price:.5f} per second and worker (${price * 3600:.2f} per hour)."
+        if count := self._desired.workers_min:
+            always = price * 3600 * count
+            return f"{count} always running: ${always:.2f} per hour, used or not. Each: {running}"
+        return f"Costs nothing while idle. Running: {running}"
+
+    def _example(self) -> str:
+        local = " --local" if self._context.settings.is_local else ""
+        if self._preset.name == "test":
+            return f"runpodctl-py submit --task text_processing{local}"
+        required = [
+            f' --set {name}="{field.example if field.example is not None else "…"}"'
+            for name, field in self._preset.input.items()
+            if field.required
+        ]
+        return f"runpodctl-py submit --preset {self._preset.name}{''.join(required)}{local}"
+
+    def _document(self, *, is_dry_run: bool = False) -> JsonObject:
+        from runpodctl_py.api.graphql import endpoint_input, template_input
+
+        plan = self._plan
+        document: JsonObject = {
+            "preset": self._preset.name,
+            "template": _change_document(plan.template, plan.template.target.template_id),
+            "endpoint": _change_document(plan.endpoint, plan.endpoint.target.endpoint_id),
+            "endpoint_id": plan.endpoint.target.endpoint_id,
+            "env_file": {
+                "path": str(self._context.settings.env_path),
+                "keys": list(self._env_keys),
+            },
+            "price_per_hour_usd": self._price_per_hour(),
+        }
+        if is_dry_run:
+            document["dry_run"] = True
+            document["requests"] = [
+                {"saveTemplate": _without_secrets(template_input(plan.template.target))},
+                {"saveEndpoint": endpoint_input(plan.endpoint.target)},
+            ]
+        return document
+
+    def _price_per_hour(self) -> float | None:
+        if self._context.settings.is_local:
+            return 0.0
+        price = price_per_s_usd(self._desired.gpu, self._desired.gpu_count)
+        return None if price is None else round(price * 3600, 6)
+
+
+def _resource_lines(
+    kind: str, change: TemplateChange | EndpointChange, description: str
+) -> list[str]:
+    """Describe a new resource by what it is, an existing one by what changes, field by field."""
+    head = f"  {kind:<10} {change.target.name:<{_NAME_WIDTH}} "
+    if change.action == "create":
+        return [f"{head}create   {description}"]
+    if change.action == "unchanged":
+        return [f"{head}unchanged"]
+    first, *more = [_field_text(c) for c in change.changes]
+    return [f"{head}{first}", *(f"{'':<{len(head)}}{text}" for text in more)]
+
+
+def _field_text(change: FieldChange) -> str:
+    old = "not set" if change.old in ("", None) else change.old
+    new = "not set" if change.new in ("", None) else change.new
+    return f"{change.name} {old} → {new}"
+
+
+def _change_document(
+    change: TemplateChange | EndpointChange, resource_id: str | None
+) -> JsonObject:
+    changes: list[JsonValue] = [
+        {"field": c.name, "old": _scalar(c.old), "new": _scalar(c.new)} for c in change.changes
+    ]
+    return {
+        "action": change.action,
+        "id": resource_id,
+        "name": change.target.name,
+        "changes": changes,
+    }
+
+
+def _scalar(value: object) -> JsonValue:
+    return value if isinstance(value, str | int | float | bool) or value is None else str(value)
+
+
+def _without_secrets(fields: JsonObject) -> JsonObject:
+    """Hide the values of variables whose names say that they are secret."""
+    pairs = fields.get("env")
+    if not isinstance(pairs, list):
+        return fields
+    shown: list[JsonValue] = [
+        {**pair, "value": "…"}
+        if isinstance(pair, dict)
+        and any(word in str(pair["key"]).upper() for word in _SECRET_WORDS)
+        else pair
+        for pair in pairs
+    ]
+    return {**fields, "env": shown}

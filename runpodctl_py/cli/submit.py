@@ -1,0 +1,286 @@
+"""`submit`: send a job, follow it, save its files."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from runpodctl_py.cli import options
+from runpodctl_py.cli.context import Context, endpoint_id, opened, run
+from runpodctl_py.cli.output import Output
+from runpodctl_py.cli.payload import read_payload, read_settings, read_text
+from runpodctl_py.errors import UsageError
+
+if TYPE_CHECKING:
+    from runpodctl_py.api.types import JobRequest
+    from runpodctl_py.cli.following import Wish
+    from runpodctl_py.jsontypes import JsonObject
+    from runpodctl_py.presets.model import Preset
+
+app = typer.Typer()
+
+#: How long `/runsync` holds at first; an unfinished job is followed from there.
+_SYNC_WAIT_MS = 90_000
+
+
+class Task(StrEnum):
+    """What the test worker can do."""
+
+    TEXT_PROCESSING = "text_processing"
+    IMAGE_GENERATION = "image_generation"
+    DATA_ANALYSIS = "data_analysis"
+
+
+class OutputFormat(StrEnum):
+    """How the test worker returns its file."""
+
+    BASE64 = "base64"
+    URL = "url"
+
+
+@app.command()
+def submit(
+    stdin: Annotated[
+        str | None, typer.Argument(metavar="[-]", help="With -: the task's text, from stdin.")
+    ] = None,
+    *,
+    task: Annotated[
+        Task | None, typer.Option("--task", "-t", help="A task of the test worker.")
+    ] = None,
+    text: Annotated[str | None, typer.Option("--input", "-i", help="The task's text.")] = None,
+    input_file: Annotated[
+        str | None, typer.Option("--input-file", metavar="FILE", help="A file with the text.")
+    ] = None,
+    duration: Annotated[
+        int | None,
+        typer.Option(
+            "--duration", metavar="SECONDS", min=5, max=45, help="How long the task takes, 5-45."
+        ),
+    ] = None,
+    output_format: Annotated[
+        OutputFormat | None,
+        typer.Option("--output-format", help="How the task returns its file."),
+    ] = None,
+    preset: options.PresetName = None,
+    endpoint: options.EndpointId = None,
+    setting: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            "-s",
+            metavar="KEY=VALUE",
+            help="An input field: key=value, key=@file, key:=json. Repeatable.",
+        ),
+    ] = None,
+    payload: Annotated[
+        str | None,
+        typer.Option("--payload", metavar="FILE|-", help="A JSON file with the whole input."),
+    ] = None,
+    detach: Annotated[
+        bool, typer.Option("--detach", "-d", help="Print the job's id and do not wait.")
+    ] = False,
+    timeout: options.Timeout = None,
+    sync: Annotated[
+        bool, typer.Option("--sync", help="Use /runsync: up to 20 MB, kept for a minute only.")
+    ] = False,
+    webhook: Annotated[
+        str | None, typer.Option("--webhook", metavar="URL", help="RunPod posts the result there.")
+    ] = None,
+    execution_timeout: Annotated[
+        int | None,
+        typer.Option(
+            "--execution-timeout",
+            metavar="SECONDS",
+            min=5,
+            max=604_800,
+            help="Longest run of this job.",
+        ),
+    ] = None,
+    ttl: Annotated[
+        int | None,
+        typer.Option(
+            "--ttl",
+            metavar="SECONDS",
+            min=10,
+            max=604_800,
+            help="Drop the job after this time, whatever its state.",
+        ),
+    ] = None,
+    low_priority: Annotated[
+        bool, typer.Option("--low-priority", help="Do not start a worker for this job.")
+    ] = False,
+    cancel_on_interrupt: Annotated[
+        bool, typer.Option("--cancel-on-interrupt", help="Ctrl-C cancels instead of detaching.")
+    ] = False,
+    output_dir: options.OutputDir = None,
+    no_save: Annotated[
+        bool, typer.Option("--no-save", help="Print the output only; write no file.")
+    ] = False,
+    verbose: options.Verbose = False,
+    dry_run: options.DryRun = False,
+    local: options.Local = False,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+    env_file: options.EnvFile = None,
+    api_key_file: options.ApiKeyFile = None,
+) -> None:
+    """Send a job, follow it with live progress, and save every file the worker returns.
+
+    [dim]Examples:[/dim]
+
+      runpodctl-py submit --task text_processing --input-file report.txt
+
+      runpodctl-py submit --preset chatterbox --set text="Hello there"
+
+      runpodctl-py submit --endpoint i02xupws21hp6i --payload input.json --json
+
+      cat numbers.csv | runpodctl-py submit --task data_analysis - --local
+
+    [dim]Without --task or --preset, the input goes to --endpoint or RUNPOD_ENDPOINT_ID as it
+    is.[/dim]
+    """
+    from runpodctl_py.api.types import JobRequest, Policy
+    from runpodctl_py.cli.following import Wish
+
+    task_input = _task_input(task, stdin, text, input_file, duration, output_format)
+    chosen = _preset(task, preset)
+    job_input = _job_input(chosen, task_input, payload, setting or [])
+    request = JobRequest(
+        job_input,
+        webhook=webhook,
+        policy=Policy(
+            None if execution_timeout is None else execution_timeout * 1000,
+            None if ttl is None else ttl * 1000,
+            low_priority,
+        ),
+    )
+    wish = Wish(
+        preset=chosen.name if chosen else None,
+        output_dir=output_dir,
+        timeout_s=timeout,
+        saves=not no_save,
+        cancels_on_interrupt=cancel_on_interrupt,
+        is_verbose=verbose,
+    )
+    output = Output(as_json=as_json, is_quiet=quiet)
+    with opened(output, local=local, env_file=env_file, api_key_file=api_key_file) as context:
+        how = _How(endpoint, detach=detach, sync=sync, dry_run=dry_run)
+        run(how.send(context, chosen, request, wish))
+
+
+class _How:
+    """How a request is sent."""
+
+    def __init__(self, endpoint: str | None, *, detach: bool, sync: bool, dry_run: bool) -> None:
+        if detach and sync:
+            raise UsageError("--detach and --sync exclude each other")
+        self._endpoint = endpoint
+        self._detach = detach
+        self._sync = sync
+        self._dry_run = dry_run
+
+    async def send(
+        self, context: Context, preset: Preset | None, request: JobRequest, wish: Wish
+    ) -> None:
+        """Find the endpoint, send the job, and do with it what was asked for."""
+        from runpodctl_py.api.serverless import RUN_LIMIT_BYTES, RUNSYNC_LIMIT_BYTES, check_size
+        from runpodctl_py.cli.following import Session, show_dry_run
+
+        operation = "/runsync" if self._sync else "/run"
+        limit = RUNSYNC_LIMIT_BYTES if self._sync else RUN_LIMIT_BYTES
+        check_size(request.as_json(), limit, operation)
+        if self._detach and context.stops_local:
+            raise UsageError(
+                "The local RunPod would stop with this command, and the job with it",
+                hint="Start one that stays:  runpodctl-py local up --detach",
+            )
+        where = await self._find_endpoint(context, preset)
+        if self._dry_run:
+            show_dry_run(context, where, operation, request, preset)
+            return
+        submitted_at = datetime.now(UTC)
+        async with Session(context, where, wish) as session:
+            if self._sync:
+                job = await session.send_sync(request, _SYNC_WAIT_MS)
+            else:
+                job = await session.send(request)
+            if self._detach:
+                session.say_detached(job)
+            else:
+                await session.follow(job, dict(request.payload), submitted_at)
+
+    async def _find_endpoint(self, context: Context, preset: Preset | None) -> str:
+        if context.settings.is_local and preset is not None and not self._endpoint:
+            from runpodctl_py.cli.local_endpoint import ready_endpoint
+
+            return await ready_endpoint(context, preset, dry_run=self._dry_run)
+        return endpoint_id(context.settings, self._endpoint, preset)
+
+
+def _preset(task: Task | None, name: str | None) -> Preset | None:
+    if task is None and name is None:
+        return None
+    from runpodctl_py.presets import loading
+
+    preset = loading.load(name or "test")
+    if task is not None and "task_type" not in preset.input:
+        raise UsageError(f"--task is for the test worker; {preset.name} takes --set key=value")
+    return preset
+
+
+def _task_input(  # noqa: PLR0917 # one for each option of the test worker
+    task: Task | None,
+    stdin: str | None,
+    text: str | None,
+    input_file: str | None,
+    duration: int | None,
+    output_format: OutputFormat | None,
+) -> JsonObject:
+    """Return the test worker's input (workers reference E), with only what was given."""
+    if stdin not in (None, "-"):
+        raise UsageError(
+            f"Unexpected argument {stdin!r}",
+            hint="The task's text goes with --input, or - for stdin.",
+        )
+    sources = [("-", stdin), ("--input", text), ("--input-file", input_file)]
+    given = [name for name, value in sources if value is not None]
+    if len(given) > 1:
+        raise UsageError(f"{' and '.join(given)} exclude each other")
+    fields: JsonObject = {} if task is None else {"task_type": task.value}
+    if duration is not None:
+        fields["duration"] = duration
+    if text is not None:
+        fields["user_input"] = text
+    elif source := stdin or input_file:
+        fields["user_input"] = read_text(source)
+    if output_format is not None:
+        fields["output_format"] = output_format.value
+    return fields
+
+
+def _job_input(
+    preset: Preset | None, task_input: JsonObject, payload: str | None, settings: list[str]
+) -> JsonObject:
+    """Put the parts together, checked against the preset; later ones win."""
+    if task_input and preset is None:
+        raise UsageError(
+            "--input, --input-file, --duration and --output-format belong to a --task",
+            hint="Fields of any other worker go with --set key=value.",
+        )
+    fields = {
+        **(read_payload(payload) if payload else {}),
+        **task_input,
+        **read_settings(settings, preset),
+    }
+    if not fields:
+        raise UsageError(
+            "There is nothing to send",
+            hint="Name a --task, or fields with --set key=value, or a JSON file with --payload.\n"
+            "RunPod drops jobs with an empty input.",
+        )
+    if preset is not None:
+        preset.check_input(fields)
+    return fields

@@ -1,0 +1,160 @@
+"""`teardown PRESET|ENDPOINT_ID`: delete an endpoint, its template, and its line in `.env`."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from runpodctl_py import env_file as env_files
+from runpodctl_py import settings as settings_module
+from runpodctl_py.cli import options
+from runpodctl_py.cli.context import Context, opened, run
+from runpodctl_py.cli.output import Output, paint
+from runpodctl_py.errors import ConfirmationNeededError, NotFoundError, RunpodctlError
+from runpodctl_py.presets import loading
+
+if TYPE_CHECKING:
+    from runpodctl_py.jsontypes import JsonObject
+    from runpodctl_py.provision import Teardown, TeardownStep
+
+app = typer.Typer()
+
+
+@app.command()
+def teardown(
+    target: Annotated[str, typer.Argument(metavar="PRESET|ENDPOINT_ID")],
+    *,
+    yes: options.Yes = False,
+    dry_run: options.DryRun = False,
+    local: options.Local = False,
+    as_json: options.Json = False,
+    env_file: options.EnvFile = None,
+    api_key_file: options.ApiKeyFile = None,
+) -> None:
+    """Stop an endpoint's workers, delete it and its template, and remove its id from .env.
+
+    [dim]Examples:[/dim]
+
+      runpodctl-py teardown test
+
+      runpodctl-py teardown i02xupws21hp6i --yes
+    """
+    output = Output(as_json=as_json)
+    with opened(output, local=local, env_file=env_file, api_key_file=api_key_file) as context:
+        run(_tear_down(context, _endpoint_id(context, target), yes=yes, dry_run=dry_run))
+
+
+def _endpoint_id(context: Context, target: str) -> str:
+    if target not in loading.names() and not target.endswith(".toml"):
+        return target
+    preset = loading.load(target)
+    if known := context.settings.get(preset.env_key):
+        return known
+    raise NotFoundError(
+        f"{preset.env_key} is not set, so there is no endpoint of {preset.name} to delete",
+        hint="See yours:  runpodctl-py endpoints list",
+    )
+
+
+async def _tear_down(context: Context, endpoint_id: str, *, yes: bool, dry_run: bool) -> None:
+    from runpodctl_py import provision
+    from runpodctl_py.api.provisioning import connect
+    from runpodctl_py.clock import SystemClock
+
+    settings, output = context.settings, context.output
+    async with connect(settings.api_base_url, settings.api_key) as provisioner:
+        found = await provision.find_teardown(provisioner, endpoint_id)
+        keys = _keys_of(context, endpoint_id)
+        _say_what(context, found, keys)
+        if dry_run:
+            output.document(_document(found, keys, is_dry_run=True))
+            return
+        jobs = await _unfinished_jobs(context, endpoint_id)
+        if not yes:
+            _confirm(found, jobs)
+        async for step in provision.tear_down(provisioner, found, SystemClock()):
+            _say_step(output, step)
+    env_files.remove_values(settings.env_path, keys)
+    if output.as_json:
+        output.document(_document(found, keys, is_dry_run=False))
+    elif keys:
+        mark = paint("✓", "green", sys.stderr)
+        output.note(f"{mark} {', '.join(keys)} removed from {settings.env_path.name}")
+
+
+def _keys_of(context: Context, endpoint_id: str) -> list[str]:
+    """Return the keys of `.env` that hold the id, whoever wrote them."""
+    stored = env_files.read(context.settings.env_path)
+    return [
+        key
+        for key, value in stored.items()
+        if value == endpoint_id
+        and (key == settings_module.ENDPOINT_ID or key.endswith("_ENDPOINT_ID"))
+    ]
+
+
+async def _unfinished_jobs(context: Context, endpoint_id: str) -> int:
+    from runpodctl_py.api.serverless import connect
+
+    settings = context.settings
+    try:
+        async with connect(settings.endpoint_base_url, settings.api_key, endpoint_id) as asked:
+            health = await asked.health()
+    except RunpodctlError:
+        # Not knowing is no reason not to delete: the person is asked either way.
+        return 0
+    return health.jobs.in_queue + health.jobs.in_progress
+
+
+def _confirm(found: Teardown, jobs: int) -> None:
+    name = found.endpoint.name
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise ConfirmationNeededError(
+            f"Deleting {name} needs a yes, and nobody is there to give it",
+            hint="Say it beforehand with --yes",
+        )
+    if jobs:
+        typed = typer.prompt(
+            f"{jobs} jobs are queued or running and will be lost. Type {name} to delete it",
+            err=True,
+        )
+        agreed = typed.strip() == name
+    else:
+        agreed = typer.confirm(f"Delete {name}?", err=True)
+    if not agreed:
+        raise ConfirmationNeededError(f"{name} was not deleted: you did not agree")
+
+
+def _say_what(context: Context, found: Teardown, keys: list[str]) -> None:
+    output = context.output
+    output.note(f"  endpoint   {found.endpoint.name} ({found.endpoint.endpoint_id})   delete")
+    if found.template is not None:
+        output.note(f"  template   {found.template.name} ({found.template.template_id})   delete")
+    for key in keys:
+        output.note(f"  {context.settings.env_path.name:<10} {key}   remove")
+    output.note()
+
+
+def _say_step(output: Output, step: TeardownStep) -> None:
+    if not step.is_done:
+        waiting = f"  template still in use, trying again, {step.remaining_s:.0f} s left"
+        if output.draws:
+            print(f"\r\x1b[K{waiting}", end="", file=sys.stderr, flush=True)
+        else:
+            output.note(waiting)
+        return
+    if output.draws and step.kind == "template":
+        print("\r\x1b[K", end="", file=sys.stderr)
+    done = {"workers": "workers stopped", "endpoint": "endpoint deleted"}
+    output.note(f"{paint('✓', 'green', sys.stderr)} {done.get(step.kind, 'template deleted')}")
+
+
+def _document(found: Teardown, keys: list[str], *, is_dry_run: bool) -> JsonObject:
+    document: JsonObject = {
+        "endpoint_id": found.endpoint.endpoint_id,
+        "template": found.template.name if found.template else None,
+        "env_keys": [*keys],
+    }
+    return {"dry_run": True, **document} if is_dry_run else document

@@ -1,0 +1,192 @@
+"""From a finished job to its files, its manifest and one summary of what came of it.
+
+Owns the order: read the output, save its files, write the manifest, judge. Prints nothing; the
+summary's `error` says what the exit code should tell.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from runpodctl_py.api.types import Job, JobStatus
+from runpodctl_py.errors import (
+    JobCancelledError,
+    JobFailedError,
+    JobTimedOutError,
+    RunpodctlError,
+    SaveError,
+)
+from runpodctl_py.jobs.manifest import Manifest, write_manifest
+from runpodctl_py.jobs.outputs import read_output
+from runpodctl_py.jobs.save import SavedFile, SaveReport, save_files
+from runpodctl_py.jobs.words import hidden_failures, readable_text, worker_error
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from runpodctl_py.jobs.save import Fetcher
+    from runpodctl_py.jsontypes import JsonValue
+
+
+@dataclass(frozen=True)
+class Submission:
+    """What our side knows of a job.
+
+    Args:
+        endpoint_id: Where it ran.
+        payload: What it was sent; None if another command sent it.
+        preset: The preset's name, if it was one's.
+        submitted_at: When we sent it, if we did.
+        price_per_s_usd: What a second of its worker costs, if we know.
+    """
+
+    endpoint_id: str
+    payload: JsonValue = None
+    preset: str | None = None
+    submitted_at: datetime | None = None
+    price_per_s_usd: float | None = None
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What came of a job.
+
+    Args:
+        job: The job in its final state.
+        files: Those that are on disk.
+        warnings: What the person should know, but need not act on.
+        error: Why this is no success, if it is none.
+        manifest: The note beside the files.
+        cost_usd: About what the run cost: run time by pool price.
+        text: What the output says, if it holds no files.
+        output: The job's output; contents that were saved are replaced by where they are.
+    """
+
+    job: Job
+    files: tuple[SavedFile, ...] = ()
+    warnings: tuple[str, ...] = ()
+    error: RunpodctlError | None = None
+    manifest: Path | None = None
+    cost_usd: float | None = None
+    text: str | None = None
+    output: JsonValue = field(default=None, repr=False)
+
+
+def cost_usd(job: Job, price_per_s_usd: float | None) -> float | None:
+    """Return about what a job's run cost; None where time or price is unknown."""
+    if job.execution_ms is None or price_per_s_usd is None:
+        return None
+    return round(job.execution_ms / 1000 * price_per_s_usd, 6)
+
+
+async def collect(
+    job: Job, submission: Submission, directory: Path, fetch: Fetcher | None
+) -> Summary:
+    """Save everything a finished job returned, and say what came of it.
+
+    Files of a job that failed are saved, too: some workers return what they had.
+    """
+    reading = read_output(job.output)
+    report = await save_files(reading.files, directory, job_id=job.job_id, fetch=fetch)
+    warnings = (*reading.warnings, *report.warnings)
+    cost = cost_usd(job, submission.price_per_s_usd)
+    error = judge(job) or _save_error(job, report)
+    note = Manifest(
+        job_id=job.job_id,
+        endpoint_id=submission.endpoint_id,
+        status=job.status.value,
+        input=submission.payload,
+        preset=submission.preset,
+        submitted_at=submission.submitted_at,
+        finished_at=datetime.now(UTC),
+        delay_ms=job.delay_ms,
+        execution_ms=job.execution_ms,
+        cost_usd=cost,
+        worker_id=job.worker_id,
+        files=report.files,
+        warnings=warnings,
+        error=error.message if error else None,
+    )
+    manifest = None
+    try:
+        manifest = write_manifest(directory, note)
+    except SaveError as exc:
+        error = error or _with_way_back(exc, job)
+    return Summary(
+        job,
+        report.files,
+        warnings,
+        error,
+        manifest,
+        cost,
+        text=None if reading.files else readable_text(job.output),
+        output=without_contents(job.output, {f.where: str(f.path) for f in report.files}),
+    )
+
+
+def judge(job: Job) -> RunpodctlError | None:
+    """Return the error that a final state stands for; None for a success.
+
+    A job can be COMPLETED and have failed: some workers say so in their output only.
+    """
+    match job.status:
+        case JobStatus.COMPLETED:
+            failures = hidden_failures(job.output)
+            if not failures:
+                return None
+            said = "\n".join(failures)
+            return JobFailedError(f"The job completed, but says: {said}", job_id=job.job_id)
+        case JobStatus.CANCELLED:
+            return JobCancelledError("The job was cancelled", job_id=job.job_id)
+        case JobStatus.TIMED_OUT:
+            return JobTimedOutError(
+                "The job took longer than it was allowed to",
+                hint="Give it more time with --execution-timeout, or let setup do so for all jobs.",
+                job_id=job.job_id,
+            )
+        case _:
+            return _failed(job)
+
+
+def _failed(job: Job) -> JobFailedError:
+    said = worker_error(job.error, job.output)
+    after = "" if job.execution_ms is None else f" after {job.execution_ms / 1000:.1f} s"
+    kind = f"{said.error_type}: " if said.error_type else ""
+    return JobFailedError(
+        "\n".join((f"The job failed{after}: {kind}{said.message}", *said.details)),
+        job_id=job.job_id,
+        error_type=said.error_type,
+        traceback=said.traceback,
+    )
+
+
+def without_contents(
+    output: JsonValue, saved: Mapping[str, str], where: str = "output"
+) -> JsonValue:
+    """Return an output in which each content that was saved is replaced by its path."""
+    if where in saved and isinstance(output, str):
+        return {"saved": saved[where]}
+    if not saved:
+        return output
+    if isinstance(output, dict):
+        return {k: without_contents(v, saved, f"{where}.{k}") for k, v in output.items()}
+    if isinstance(output, list):
+        return [without_contents(v, saved, f"{where}[{n}]") for n, v in enumerate(output)]
+    return output
+
+
+def _save_error(job: Job, report: SaveReport) -> SaveError | None:
+    if not report.problems:
+        return None
+    return _with_way_back(SaveError("\n".join(report.problems)), job)
+
+
+def _with_way_back(error: SaveError, job: Job) -> SaveError:
+    return SaveError(
+        error.message,
+        hint="RunPod still has the result. Make room or name another folder within 30 minutes.",
+        job_id=job.job_id,
+    )

@@ -1,0 +1,101 @@
+"""Reading how far a job is, from whatever its worker sends while it runs.
+
+Owns the shapes of progress updates (API reference 4.4: any JSON, seen as `output` while the job is
+in progress). Does not know how progress is drawn.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from runpodctl_py.jsontypes import JsonValue
+
+_LONGEST_TEXT = 200
+_TEXT_KEYS = ("current_step", "message", "stage", "status", "step_name", "text")
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a job is; each part may be missing.
+
+    Args:
+        percent: 0 to 100.
+        text: What the worker is doing, in its own words, on one line.
+        step: The number of the current step.
+        total_steps: How many there are.
+        raw: The update as it came.
+    """
+
+    percent: float | None
+    text: str | None
+    step: int | None
+    total_steps: int | None
+    raw: JsonValue
+
+
+def read_progress(update: JsonValue) -> Progress | None:
+    """Return what can be shown of a progress update; None if there is nothing in it."""
+    if isinstance(update, str):
+        return _from_text(update)
+    if isinstance(update, dict):
+        return _from_object(update, raw=update)
+    if (number := _number(update)) is not None:
+        return Progress(_percent(number), None, None, None, update)
+    return None
+
+
+def _from_text(update: str) -> Progress | None:
+    # Some ComfyUI workers send the raw websocket message as a string (workers reference C).
+    if update.lstrip().startswith("{"):
+        try:
+            inner = json.loads(update)
+        except ValueError:
+            pass
+        else:
+            return _from_object(inner, raw=update)
+    text = _one_line(update)
+    return Progress(None, text, None, None, update) if text else None
+
+
+def _from_object(update: dict[str, JsonValue], raw: JsonValue) -> Progress | None:
+    if isinstance(data := update.get("data"), dict) and {"value", "max"} <= data.keys():
+        update = {"step": data["value"], "total_steps": data["max"], "message": data.get("node")}
+    step = _number(update.get("step", update.get("value")))
+    total = _number(update.get("total_steps", update.get("max")))
+    percent = _number(update.get("progress", update.get("percent")))
+    if percent is not None:
+        percent = _percent(percent)
+    elif step is not None and total:
+        percent = _percent(100 * step / total)
+    text = next((t for key in _TEXT_KEYS if (t := _one_line(update.get(key)))), None)
+    if percent is None and text is None and step is None:
+        return None
+    return Progress(
+        percent,
+        text,
+        None if step is None else int(step),
+        None if total is None else int(total),
+        raw,
+    )
+
+
+def _number(value: JsonValue) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return None
+    return value
+
+
+def _percent(number: float) -> float:
+    return min(max(float(number), 0.0), 100.0)
+
+
+def _one_line(value: JsonValue) -> str | None:
+    """Return printable text on one line: what a worker sends must not move a person's cursor."""
+    if not isinstance(value, str):
+        return None
+    text = " ".join("".join(c if c.isprintable() else " " for c in value).split())
+    return text[:_LONGEST_TEXT] or None
