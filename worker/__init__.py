@@ -1,0 +1,1 @@
+"""The bundled worker image: RunPod jobs in, files out. Imports nothing of `runpodctl_py`."""

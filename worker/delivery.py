@@ -1,0 +1,192 @@
+"""Hands a finished file over: inside the answer as base64, or in a bucket with a link to it.
+
+Owns the choice of the bucket (the job's `s3Config` before the worker's `BUCKET_*` variables) and
+the call of the SDK's upload helper. The helper answers with a path on the worker's own disk when
+credentials are missing, hence they are checked here, before any work begins.
+"""
+
+from __future__ import annotations
+
+import base64
+import errno
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import urlsplit
+
+from worker.errors import InvalidInputError, ProcessingError, ResourceError
+from worker.validation import describe, read_object
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_JOB_KEYS = ("endpointUrl", "accessId", "accessSecret", "bucketName")
+_VARIABLES = (
+    "BUCKET_ENDPOINT_URL",
+    "BUCKET_ACCESS_KEY_ID",
+    "BUCKET_SECRET_ACCESS_KEY",
+    "BUCKET_NAME",
+)
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+@dataclass(frozen=True)
+class FinishedFile:
+    """What a task made.
+
+    Attributes:
+        filename: A plain name without folders.
+        content_type: Its MIME type.
+        data: The bytes.
+        preview: A line or two for a person who has not opened the file.
+    """
+
+    filename: str
+    content_type: str
+    data: bytes = field(repr=False)
+    preview: str
+
+
+class Delivery(Protocol):
+    """A way for a file to its owner."""
+
+    def deliver(self, file: FinishedFile) -> dict[str, Any]:
+        """Return the answer's description of the file; blocks while anything is uploaded."""
+
+
+class InlineDelivery:
+    """Puts the content itself into the answer."""
+
+    def deliver(self, file: FinishedFile) -> dict[str, Any]:
+        """Return the description with `content_base64`."""
+        content = base64.b64encode(file.data).decode("ascii")
+        return _describe_file(file, {"content_base64": content})
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """An S3 bucket and the key that opens it; its `repr` shows no key."""
+
+    endpoint_url: str
+    access_key_id: str = field(repr=False)
+    secret_access_key: str = field(repr=False)
+    name: str
+
+
+@dataclass(frozen=True)
+class BucketDelivery:
+    """Puts the file into a bucket and a link to it into the answer.
+
+    Attributes:
+        bucket: Where to.
+        folder: The part of the object's key before the file name: the job's id.
+    """
+
+    bucket: Bucket
+    folder: str
+
+    def deliver(self, file: FinishedFile) -> dict[str, Any]:
+        """Return the description with `url`, a link that the SDK signs for seven days.
+
+        Raises:
+            ProcessingError: The bucket could not be reached or refused the file.
+            ResourceError: No space on the disk for the copy that the SDK uploads.
+        """
+        with tempfile.TemporaryDirectory(prefix="worker-upload-") as folder:
+            path = Path(folder) / file.filename
+            try:
+                path.write_bytes(file.data)
+            except OSError as error:
+                if error.errno not in _DISK_FULL:
+                    raise
+                raise ResourceError(
+                    f"no space left on the worker's disk for {len(file.data)} bytes to upload"
+                ) from error
+            return _describe_file(file, {"url": self._upload(path, file.content_type)})
+
+    def _upload(self, path: Path, content_type: str) -> str:
+        from boto3.exceptions import Boto3Error
+        from botocore.exceptions import BotoCoreError, ClientError
+        from runpod.serverless.utils.rp_upload import upload_file_to_bucket
+
+        try:
+            url: str = upload_file_to_bucket(
+                file_name=path.name,
+                file_location=str(path),
+                bucket_creds={
+                    "endpointUrl": self.bucket.endpoint_url,
+                    "accessId": self.bucket.access_key_id,
+                    "accessSecret": self.bucket.secret_access_key,
+                },
+                bucket_name=self.bucket.name,
+                prefix=self.folder,
+                extra_args={"ContentType": content_type},
+            )
+        except (Boto3Error, BotoCoreError, ClientError) as error:
+            raise ProcessingError(
+                f"uploading to bucket {describe(self.bucket.name)} failed: {_reason(error)}"
+            ) from error
+        return url
+
+
+def find_bucket(job: Mapping[str, Any], environ: Mapping[str, str]) -> Bucket:
+    """Return the bucket for a job: from its `s3Config` if it has one, else from `BUCKET_*`.
+
+    Raises:
+        InvalidInputError: The job's `s3Config` lacks a key or names no URL.
+        ResourceError: The job brings no bucket, and the worker has none or half of one.
+    """
+    if job.get("s3Config"):
+        return _bucket_of_job(read_object(job, "s3Config"))
+    return _bucket_of_worker(environ)
+
+
+def _bucket_of_job(config: Mapping[str, Any]) -> Bucket:
+    missing = [key for key in _JOB_KEYS if not isinstance(config.get(key), str) or not config[key]]
+    if missing:
+        raise InvalidInputError(f"s3Config lacks {', '.join(missing)}")
+    if not _is_http_url(config["endpointUrl"]):
+        raise InvalidInputError("s3Config.endpointUrl must begin with http:// or https://")
+    return Bucket(*(config[key] for key in _JOB_KEYS))
+
+
+def _bucket_of_worker(environ: Mapping[str, str]) -> Bucket:
+    missing = [name for name in _VARIABLES if not environ.get(name)]
+    if missing:
+        raise ResourceError(
+            "output_format url needs a bucket: set "
+            f"{', '.join(missing)} on the endpoint, or send s3Config with the job"
+        )
+    if not _is_http_url(environ["BUCKET_ENDPOINT_URL"]):
+        raise ResourceError("BUCKET_ENDPOINT_URL must begin with http:// or https://")
+    return Bucket(*(environ[name] for name in _VARIABLES))
+
+
+def _describe_file(file: FinishedFile, content: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "filename": file.filename,
+        "content_type": file.content_type,
+        "size_bytes": len(file.data),
+        **content,
+        "preview": file.preview,
+    }
+
+
+def _is_http_url(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    return parts.scheme in {"http", "https"} and bool(parts.hostname)
+
+
+def _reason(error: Exception) -> str:
+    """Return S3's own code, or the error's class: its text may quote URLs with credentials."""
+    from botocore.exceptions import ClientError
+
+    # boto3's upload wraps what S3 answered, and keeps the original only as the context.
+    for cause in (error, error.__context__):
+        if isinstance(cause, ClientError):
+            return str(cause.response.get("Error", {}).get("Code", "unknown"))
+    return type(error).__name__
