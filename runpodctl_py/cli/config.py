@@ -9,7 +9,7 @@ from runpodctl_py.cli import options
 from runpodctl_py.cli.context import opened
 from runpodctl_py.cli.output import Column, Output
 
-app = typer.Typer(no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True, add_completion=False)
 
 
 @app.callback()

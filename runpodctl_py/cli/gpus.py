@@ -8,7 +8,7 @@ from runpodctl_py.cli import options
 from runpodctl_py.cli.output import Column, Output
 from runpodctl_py.gpus import POOLS
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 
 @app.command()

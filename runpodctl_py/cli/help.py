@@ -14,7 +14,7 @@ from runpodctl_py.presets import loading
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-app = typer.Typer(no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True, add_completion=False)
 
 #: What each exit code means; the tests hold it against the error tree.
 EXIT_CODES = {
@@ -42,7 +42,12 @@ def explain() -> None:
 
 @app.command("exit-codes")
 def exit_codes(*, as_json: options.Json = False) -> None:
-    """List the exit codes, one per meaning."""
+    """List the exit codes, one per meaning.
+
+    [dim]Example:[/dim]
+
+      runpodctl-py help exit-codes
+    """
     Output(as_json=as_json).table(
         [Column("code", is_number=True), Column("meaning")],
         [(str(code), meaning) for code, meaning in EXIT_CODES.items()],
@@ -52,7 +57,12 @@ def exit_codes(*, as_json: options.Json = False) -> None:
 
 @app.command("errors")
 def error_codes(*, as_json: options.Json = False) -> None:
-    """List the error codes of --json, with their exit codes."""
+    """List the error codes of --json, with their exit codes.
+
+    [dim]Example:[/dim]
+
+      runpodctl-py help errors --json
+    """
     found = sorted({(kind.code, kind.exit_code) for kind in error_classes()})
     Output(as_json=as_json).table(
         [Column("error"), Column("exit code", is_number=True)],
@@ -65,7 +75,12 @@ def error_codes(*, as_json: options.Json = False) -> None:
 def inputs(
     preset: Annotated[str, typer.Argument(metavar="PRESET")], *, as_json: options.Json = False
 ) -> None:
-    """List what a preset's jobs take: fields, limits, defaults."""
+    """List what a preset's jobs take: fields, limits, defaults.
+
+    [dim]Example:[/dim]
+
+      runpodctl-py help inputs chatterbox
+    """
     fields = loading.load(preset).input
     Output(as_json=as_json).table(
         [Column("field"), Column("takes"), Column("default"), Column("meaning")],

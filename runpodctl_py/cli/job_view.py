@@ -25,8 +25,10 @@ if TYPE_CHECKING:
 
 #: Without a terminal, something is said at least this often: CI systems kill silent steps.
 HEARTBEAT_S = 15.0
-_BAR_WIDTH = 28
-_BAR_MIN_COLUMNS = 60
+_WIDEST_BAR = 28
+_NARROWEST_BAR = 10
+#: What else is on the line: spinner, state, time, percent, and room for the step's name.
+_BESIDE_THE_BAR = 62
 
 
 class JobView(Protocol):
@@ -266,9 +268,18 @@ class TerminalJobView:
         if percent is None:
             return [text]
         number = Text(f"{percent:3.0f} %")
-        if self._live is not None and self._live.console.width < _BAR_MIN_COLUMNS:
+        columns = 80 if self._live is None else self._live.console.width
+        width = min(columns - _BESIDE_THE_BAR, _WIDEST_BAR)
+        if width < _NARROWEST_BAR:
             return [number, text]
-        return [ProgressBar(total=100, completed=percent, width=_BAR_WIDTH), number, text]
+        bar = ProgressBar(
+            total=100,
+            completed=percent,
+            width=width,
+            complete_style="green",
+            finished_style="green",
+        )
+        return [bar, number, text]
 
 
 def file_line(path: str, size_bytes: int) -> str:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from runpodctl_py.jsontypes import JsonObject
     from runpodctl_py.presets.model import Preset
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 _Answer = TypeVar("_Answer")
 

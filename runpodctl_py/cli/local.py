@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from runpodctl_py.emulator.daemon import Announcement
     from runpodctl_py.jsontypes import JsonObject
 
-app = typer.Typer(no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True, add_completion=False)
 
 _START_LIMIT_S = 60.0
 _STOP_LIMIT_S = 30.0

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from runpodctl_py.presets.model import Preset
     from runpodctl_py.provision import Desired, Plan
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 
 class ScalerName(StrEnum):

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from runpodctl_py.jsontypes import JsonObject
     from runpodctl_py.presets.model import Preset
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 #: How long `/runsync` holds at first; an unfinished job is followed from there.
 _SYNC_WAIT_MS = 90_000

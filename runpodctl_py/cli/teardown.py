@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from runpodctl_py.jsontypes import JsonObject
     from runpodctl_py.provision import Teardown, TeardownStep
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 
 @app.command()

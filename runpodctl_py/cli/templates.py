@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from runpodctl_py.jsontypes import JsonObject
     from runpodctl_py.settings import Settings
 
-app = typer.Typer(no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True, add_completion=False)
 
 
 @app.callback()

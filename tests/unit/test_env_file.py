@@ -1,9 +1,6 @@
 from __future__ import annotations
 
-import os
 import stat
-import subprocess
-import sys
 from io import StringIO
 from pathlib import Path
 
@@ -188,18 +185,3 @@ def test_reading_fills_in_variables_and_skips_bare_names(tmp_path: Path) -> None
     path.write_text("\ufeffA=1\nB=${A}2\nC\n")
     assert env_file.read(path) == {"A": "1", "B": "12"}
     assert env_file.read(tmp_path / "none") == {}
-
-
-def test_concurrent_writers_lose_nothing(tmp_path: Path) -> None:
-    """Four processes add ten keys each: all forty are there."""
-    path = tmp_path / ".env"
-    script = (
-        "import sys; from pathlib import Path; from runpodctl_py import env_file\n"
-        "for i in range(10): env_file.set_values(Path(sys.argv[1]), {f'K{sys.argv[2]}_{i}': '1'})"
-    )
-    writers = [
-        subprocess.Popen([sys.executable, "-c", script, str(path), str(n)], env=dict(os.environ))
-        for n in range(4)
-    ]
-    assert [w.wait(60) for w in writers] == [0, 0, 0, 0]
-    assert set(env_file.read(path)) == {f"K{n}_{i}" for n in range(4) for i in range(10)}
