@@ -11,7 +11,13 @@ from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 from runpodctl_py.api.types import Endpoint, Scaler, Template
-from runpodctl_py.errors import AnswerLostError, ConflictError, NotFoundError, RefusedError
+from runpodctl_py.errors import (
+    AnswerLostError,
+    ConflictError,
+    NotFoundError,
+    RefusedError,
+    RunpodctlError,
+)
 from runpodctl_py.gpus import GpuSelection
 
 if TYPE_CHECKING:
@@ -19,7 +25,6 @@ if TYPE_CHECKING:
 
     from runpodctl_py.api.provisioning import Provisioner
     from runpodctl_py.clock import Clock
-    from runpodctl_py.errors import RunpodctlError
 
 _Resource = TypeVar("_Resource", Template, Endpoint)
 
@@ -140,7 +145,7 @@ async def plan(provisioner: Provisioner, desired: Desired, known_id: str | None)
     templates = await provisioner.templates()
     found = _find_endpoint(endpoints, desired.name, known_id)
     name = desired.name if found is None or desired.renames else found.name
-    template = _find_template(templates, endpoints, found, name)
+    template = _find_template(templates, endpoints, found, name, renames=desired.renames)
     wanted_template = _desired_template(desired, template, name)
     wanted_endpoint = _desired_endpoint(desired, found, name, wanted_template.template_id or "")
     is_known = known_id is None or any(e.endpoint_id == known_id for e in endpoints)
@@ -168,8 +173,9 @@ async def apply(provisioner: Provisioner, plan: Plan) -> AsyncIterator[Applied]:
             endpoint_id = await provisioner.save_endpoint(
                 replace(endpoint, template_id=template_id)
             )
-        except (RefusedError, AnswerLostError) as exc:
-            exc.hint = _continue_hint(exc, template, template_id)
+        except RunpodctlError as exc:
+            known = None if isinstance(exc, AnswerLostError) else exc.hint
+            exc.hint = "\n".join(filter(None, (known, _continue_hint(exc, template, template_id))))
             raise
     yield Applied("endpoint", plan.endpoint.action, endpoint_id, endpoint.name)
 
@@ -215,16 +221,22 @@ def _find_template(
     endpoints: Sequence[Endpoint],
     endpoint: Endpoint | None,
     name: str,
+    *,
+    renames: bool,
 ) -> Template | None:
     """Return the endpoint's own template, or a free one of the right name."""
     own = None
     if endpoint is not None:
         own = next((t for t in templates if t.template_id == endpoint.template_id), None)
     namesake = next((t for t in templates if t.name == name and t is not own), None)
-    if own is not None and (namesake is None or own.name != name):
+    if namesake is None or (own is not None and not renames):
         return own
-    if namesake is None:
-        return None
+    if own is not None:
+        raise ConflictError(
+            f"{own.name} cannot be renamed to {name}: there is such a template already "
+            f"({namesake.template_id}), and names are unique",
+            hint="Take another name with --name.",
+        )
     if not namesake.is_serverless:
         raise ConflictError(
             f"The template {name} ({namesake.template_id}) is for pods, and names are unique",

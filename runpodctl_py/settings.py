@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from runpodctl_py import env_file
 from runpodctl_py.errors import UnauthorizedError, UsageError
@@ -159,7 +160,7 @@ class Settings:
     def _url(self, name: str) -> str:
         setting = self.setting(name)
         value = setting.value or DEFAULTS[name]
-        if not value.startswith(("https://", "http://")):
+        if not _is_base_url(value):
             raise UsageError(f"{name} from {setting.source} is no http(s) URL: {value}")
         return value.rstrip("/")
 
@@ -180,7 +181,7 @@ def load(
         api_key_file: A file that holds the API key and nothing else.
 
     Raises:
-        UsageError: A file that was named, or found, cannot be read.
+        UsageError: A file that was named, or found, cannot be read; the key's file is empty.
     """
     flags = {} if api_key_file is None else {API_KEY: _key_from(api_key_file)}
     dotenv = env_path or nearest_env_file(folder) or folder / ".env"
@@ -214,9 +215,24 @@ def user_file(environment: Mapping[str, str]) -> Path:
     return user_config_path("runpodctl-py") / "config.env"
 
 
+def _is_base_url(text: str) -> bool:
+    """Whether it names a host, and a path can be put behind it."""
+    try:
+        parts = urlsplit(text)
+        _ = parts.port
+    except ValueError:
+        return False
+    is_clean = text.isprintable() and not any(c in text for c in " ?#")
+    return parts.scheme in ("http", "https") and bool(parts.hostname) and is_clean
+
+
 def _key_from(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8").strip()
+        key = path.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as exc:
         reason = exc.strerror if isinstance(exc, OSError) else "it is no text"
         raise UsageError(f"Cannot read the API key from {path}: {reason}") from exc
+    if not key:
+        # Falling through to the next source would use a key that nobody named.
+        raise UsageError(f"Cannot read the API key from {path}: it is empty")
+    return key

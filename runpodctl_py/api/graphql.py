@@ -7,8 +7,9 @@ plain values only, and only its own exceptions are caught (libraries reference, 
 
 from __future__ import annotations
 
+import json
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any, NoReturn, Self
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol, Self, TypeVar
 
 from gql import Client, GraphQLRequest
 from gql.transport.exceptions import (
@@ -32,12 +33,14 @@ from runpodctl_py.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from types import TracebackType
 
     from gql.client import AsyncClientSession
 
     from runpodctl_py.jsontypes import JsonObject, JsonValue
+
+_Resource = TypeVar("_Resource", Template, Endpoint)
 
 _TIMEOUT_S = 30.0
 #: Written back as read, because `saveTemplate` and `saveEndpoint` reset what they are not sent.
@@ -65,6 +68,28 @@ _KEPT_ENDPOINT_FIELDS = (
 _NEVER_CONNECTED = frozenset({"ConnectError", "ConnectTimeout", "PoolTimeout"})
 
 
+class _Response(Protocol):
+    """What httpx's and httpx2's responses have in common, and we need."""
+
+    @property
+    def status_code(self) -> int: ...
+
+    @property
+    def headers(self) -> Mapping[str, str]: ...
+
+
+class _BadStatusError(Exception):
+    """An answer whose status decides, whatever its body says.
+
+    gql looks at the body first: an `errors` in it would hide that the answer is a 401 or a 503.
+    """
+
+    def __init__(self, status: int, wait_s: float | None) -> None:
+        super().__init__(str(status))
+        self.status = status
+        self.wait_s = wait_s
+
+
 class GraphqlProvisioner:
     """A `Provisioner` over RunPod's GraphQL API. Use it as an async context.
 
@@ -80,8 +105,10 @@ class GraphqlProvisioner:
         self._retries = retries or RetryPolicy()
         self._transport = HTTPXAsyncTransport(
             url=self._url,
+            json_deserialize=_answer_object,
             headers={"Authorization": f"Bearer {api_key}"},
             timeout=_TIMEOUT_S,
+            event_hooks={"response": [_check_status]},
         )
         self._client = Client(transport=self._transport, execute_timeout=None)
         self._session: AsyncClientSession | None = None
@@ -102,12 +129,12 @@ class GraphqlProvisioner:
     async def templates(self) -> Sequence[Template]:
         """Return the account's templates."""
         data = await self._execute("templates", {}, is_query=True)
-        return [parse_template(item) for item in _items(data, "podTemplates")]
+        return _parsed(parse_template, data, "podTemplates")
 
     async def endpoints(self) -> Sequence[Endpoint]:
         """Return the account's endpoints."""
         data = await self._execute("endpoints", {}, is_query=True)
-        return [parse_endpoint(item) for item in _items(data, "endpoints")]
+        return _parsed(parse_endpoint, data, "endpoints")
 
     async def save_template(self, template: Template) -> str:
         """Create or replace a template and return its id."""
@@ -141,16 +168,16 @@ class GraphqlProvisioner:
         except TransportQueryError as exc:
             raise self._refusal(exc) from exc
         except TransportServerError as exc:
-            self._raise_for_status(exc, repeatable=is_query)
+            raise ServerError(f"{self._url} answered {exc.code}", status=exc.code) from exc
         except TransportConnectionFailed as exc:
-            never_sent = type(exc.__cause__).__name__ in _NEVER_CONNECTED
-            lost = f"{self._url} did not answer: {str(exc) or type(exc.__cause__).__name__}"
-            if never_sent or is_query:
-                raise TryAgainError(NetworkError(lost)) from exc
-            raise AnswerLostError(f"The request was sent, but {lost}") from exc
+            if isinstance(exc.__cause__, _BadStatusError):
+                self._raise_for_status(exc.__cause__, is_query=is_query)
+            self._raise_no_answer(exc, is_query=is_query)
         except TransportProtocolError as exc:
-            error = ServerError(f"{self._url} answered with something that is not GraphQL")
-            raise TryAgainError(error) if is_query else error from exc
+            odd = f"{self._url} answered with something that is not GraphQL"
+            if is_query:
+                raise TryAgainError(ServerError(odd)) from exc
+            raise AnswerLostError(f"The request was sent, but {odd}") from exc
         except TransportError as exc:
             raise NetworkError(f"{self._url} cannot be used: {self._clean(str(exc))}") from exc
         return data
@@ -164,21 +191,24 @@ class GraphqlProvisioner:
             return _unauthorized(self._url)
         return RefusedError(f"RunPod says: {words}")
 
-    def _raise_for_status(self, exc: TransportServerError, *, repeatable: bool) -> NoReturn:
-        headers = self._transport.response_headers
-        wait_s = None if headers is None else retry_after_s(headers.get("Retry-After"))
-        if exc.code in (401, 403):
+    def _raise_no_answer(self, exc: TransportConnectionFailed, *, is_query: bool) -> NoReturn:
+        kind = type(exc.__cause__).__name__
+        lost = f"{self._url} did not answer: {self._clean(str(exc)) or kind}"
+        if is_query or kind in _NEVER_CONNECTED:
+            raise TryAgainError(NetworkError(lost)) from exc
+        raise AnswerLostError(f"The request was sent, but {lost}") from exc
+
+    def _raise_for_status(self, exc: _BadStatusError, *, is_query: bool) -> NoReturn:
+        if exc.status in (401, 403):
             raise _unauthorized(self._url) from exc
-        if exc.code == 429:  # noqa: PLR2004 # HTTP statuses are names
+        if exc.status == 429:  # noqa: PLR2004 # HTTP statuses are names
             limited = RateLimitedError(
                 f"{self._url} limits the rate of requests (429)", hint="Try again in a minute."
             )
-            raise TryAgainError(limited, wait_s) from exc
-        broken = ServerError(f"{self._url} answered {exc.code}", status=exc.code)
-        if (exc.code or 500) < 500:  # noqa: PLR2004
-            raise broken from exc
-        if repeatable or exc.code == 503:  # noqa: PLR2004
-            raise TryAgainError(broken, wait_s) from exc
+            raise TryAgainError(limited, exc.wait_s) from exc
+        broken = ServerError(f"{self._url} answered {exc.status}", status=exc.status)
+        if is_query or exc.status == 503:  # noqa: PLR2004
+            raise TryAgainError(broken, exc.wait_s) from exc
         raise AnswerLostError(f"The request was sent, but {broken.message}") from exc
 
     def _clean(self, text: str) -> str:
@@ -188,6 +218,30 @@ class GraphqlProvisioner:
 def read_document(name: str) -> str:
     """Return the GraphQL document `queries/NAME.graphql`."""
     return (files(__package__) / "queries" / f"{name}.graphql").read_text(encoding="utf-8")
+
+
+async def _check_status(response: _Response) -> None:
+    """Stop an answer that gql must not read; the client calls it when the headers are there."""
+    status = response.status_code
+    if status in (401, 403, 429) or status >= 500:  # noqa: PLR2004 # HTTP statuses are names
+        raise _BadStatusError(status, retry_after_s(response.headers.get("Retry-After")))
+
+
+def _answer_object(content: bytes) -> JsonObject:
+    """Read GraphQL's envelope; gql turns a `ValueError` into one of its own, and trusts the rest.
+
+    Raises:
+        ValueError: It is no envelope.
+    """
+    try:
+        answer: Any = json.loads(content)
+    except RecursionError as exc:
+        raise ValueError("nested too deeply") from exc
+    if isinstance(answer, dict):
+        errors = answer.get("errors")
+        if isinstance(errors, list) if errors else isinstance(answer.get("data"), dict):
+            return answer
+    raise ValueError("neither data nor errors")
 
 
 def parse_template(item: Mapping[str, Any]) -> Template:
@@ -223,7 +277,7 @@ def parse_endpoint(item: Mapping[str, Any]) -> Endpoint:
         scaler=Scaler(item.get("scalerType") or Scaler.QUEUE_DELAY),
         scaler_value=item.get("scalerValue") or 0,
         flashboot=item.get("flashBootType") or "OFF",
-        network_volume_id=item.get("networkVolumeId") or "",
+        network_volume_id=item.get("networkVolumeId") or _first_volume(item),
         locations=item.get("locations") or "",
         allowed_cuda_versions=item.get("allowedCudaVersions") or "",
         kept=kept,
@@ -265,21 +319,43 @@ def endpoint_input(endpoint: Endpoint) -> JsonObject:
         "locations": endpoint.locations,
         "allowedCudaVersions": endpoint.allowed_cuda_versions,
     }
+    if not _has_volume(endpoint):
+        fields.pop("networkVolumeIds", None)
     return {**fields, "id": endpoint.endpoint_id} if endpoint.endpoint_id else fields
 
 
-def _items(data: Mapping[str, Any], name: str) -> Sequence[Mapping[str, Any]]:
+def _has_volume(endpoint: Endpoint) -> bool:
+    """Whether the volumes that were read include the one that is to be used now."""
+    volumes = endpoint.kept.get("networkVolumeIds")
+    wanted: JsonValue = {"networkVolumeId": endpoint.network_volume_id}
+    return isinstance(volumes, list) and wanted in volumes
+
+
+def _parsed(
+    parse: Callable[[Mapping[str, Any]], _Resource], data: Mapping[str, Any], name: str
+) -> list[_Resource]:
     myself = data.get("myself")
     if not isinstance(myself, dict) or not isinstance(items := myself.get(name), list):
         raise ServerError(f"RunPod answered without {name}")
-    return items
+    try:
+        return [parse(item) for item in items]
+    except (AttributeError, KeyError, TypeError, ValueError) as exc:
+        raise ServerError(f"RunPod answered with {name} that cannot be read") from exc
 
 
 def _saved_id(data: Mapping[str, Any], operation: str) -> str:
     saved = data.get(operation)
     if not isinstance(saved, dict) or not isinstance(saved_id := saved.get("id"), str):
-        raise ServerError(f"RunPod answered {operation} without an id")
+        raise AnswerLostError(
+            f"The request was sent, but RunPod answered {operation} without an id"
+        )
     return saved_id
+
+
+def _first_volume(item: Mapping[str, Any]) -> str:
+    """Return the first of several volumes; RunPod may tell them in the list only."""
+    volumes = item.get("networkVolumeIds") or [{}]
+    return volumes[0].get("networkVolumeId") or ""
 
 
 def _present(item: Mapping[str, Any], names: Sequence[str]) -> dict[str, JsonValue]:

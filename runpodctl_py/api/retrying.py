@@ -29,7 +29,7 @@ class RetryPolicy:
     Args:
         attempts: Tries in all.
         wait_initial_s: The first pause; it doubles up to 10 s, with jitter.
-        give_up_after_s: No new try after this time.
+        give_up_after_s: A try that fails after this time is the last one.
     """
 
     attempts: int = 6
@@ -76,11 +76,11 @@ def retry_after_s(header: str | None) -> float | None:
     """Read a `Retry-After` header, in seconds or as a date; at most a minute."""
     if not header:
         return None
-    if header.isdigit():
+    if header.isascii() and header.isdigit():
         return min(float(header), _LONGEST_RETRY_AFTER_S)
     try:
         until = parsedate_to_datetime(header) - datetime.now(UTC)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return None
     return min(max(until.total_seconds(), 0.0), _LONGEST_RETRY_AFTER_S)
 

@@ -33,6 +33,7 @@ RUNSYNC_LIMIT_BYTES = 20_000_000
 #: How long `/runsync` and `/status-sync` may hold (API reference 4.1).
 SHORTEST_WAIT_MS = 1_000
 LONGEST_WAIT_MS = 300_000
+_BEYOND_ANY_COUNT = 2**53
 
 _Counts = TypeVar("_Counts", JobCounts, WorkerCounts)
 
@@ -101,10 +102,14 @@ class Serverless:
             raise self._no_such_job(job_id) from exc
         return parse_job(answer.body)
 
-    async def health(self) -> Health:
-        """Return how many jobs and workers the endpoint has, by state."""
+    async def health(self, *, tries: int | None = None) -> Health:
+        """Return how many jobs and workers the endpoint has, by state.
+
+        Args:
+            tries: How often it is asked at most, if not as often as usual.
+        """
         try:
-            answer = await self._transport.get(self._path("/health"))
+            answer = await self._transport.get(self._path("/health"), tries=tries)
         except NotFoundError as exc:
             raise self._no_such_endpoint() from exc
         return Health(
@@ -205,7 +210,10 @@ def parse_job(body: JsonObject) -> Job:
 
 
 def _whole(value: object) -> int | None:
-    return round(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    """Read milliseconds or a count; what can be neither is as good as missing."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return round(value) if 0 <= value < _BEYOND_ANY_COUNT else None
 
 
 def _counts(kind: type[_Counts], value: object) -> _Counts:

@@ -147,14 +147,17 @@ class Transport:
         repeatable: bool,
         tries: int | None = None,
     ) -> Answer:
-        request = self._client.build_request(
-            method,
-            f"{self._base_url}{path}",
-            params=params,
-            content=None if body is None else json.dumps(body).encode(),
-            headers=None if body is None else {"Content-Type": "application/json"},
-            timeout=httpx.Timeout(_READ_TIMEOUT_S + hold_s, connect=_CONNECT_TIMEOUT_S),
-        )
+        try:
+            request = self._client.build_request(
+                method,
+                f"{self._base_url}{path}",
+                params=params,
+                content=None if body is None else json.dumps(body).encode(),
+                headers=None if body is None else {"Content-Type": "application/json"},
+                timeout=httpx.Timeout(_READ_TIMEOUT_S + hold_s, connect=_CONNECT_TIMEOUT_S),
+            )
+        except httpx.InvalidURL as exc:
+            raise NetworkError(f"{self._base_url}{path} is no URL that can be asked") from exc
         policy = replace(self._retries, attempts=tries) if tries else self._retries
         return await with_retries(policy, lambda: self._try(request, repeatable=repeatable))
 
@@ -162,14 +165,12 @@ class Transport:
         try:
             response = await self._client.send(request)
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as exc:
-            raise TryAgainError(_unreachable(request.url, exc)) from exc
+            raise TryAgainError(_unreachable(request.url, self._reason(exc))) from exc
         except httpx.HTTPError as exc:
-            lost = f"{request.url.host} did not answer: {_reason(exc)}"
+            lost = f"{request.url.host} did not answer: {self._reason(exc)}"
             if repeatable:
                 raise TryAgainError(NetworkError(lost)) from exc
             raise AnswerLostError(f"The request was sent, but {lost}") from exc
-        except httpx.InvalidURL as exc:
-            raise NetworkError(f"{request.url} is no URL that can be asked") from exc
         return self._read(response, repeatable=repeatable)
 
     def _read(self, response: httpx.Response, *, repeatable: bool) -> Answer:
@@ -189,7 +190,7 @@ class Transport:
 
     def _raise_for(self, response: httpx.Response, *, repeatable: bool) -> Answer:
         status, host = response.status_code, response.url.host
-        said = redact(_words(response), self._api_key)
+        said = _words(response, self._api_key)
         if status in (401, 403):
             raise UnauthorizedError(
                 f"{host} does not accept the API key ({status}{said})",
@@ -213,28 +214,31 @@ class Transport:
             raise ServerError(f"{host} redirects elsewhere ({status})", status=status)
         raise RefusedError(f"{host} refused the request ({status}{said})")
 
+    def _reason(self, exc: Exception) -> str:
+        if isinstance(exc, httpx.TimeoutException):
+            return "it took too long"
+        return redact(str(exc), self._api_key) or type(exc).__name__
 
-def _unreachable(url: httpx.URL, exc: Exception) -> NetworkError:
+
+def _unreachable(url: httpx.URL, reason: str) -> NetworkError:
     return NetworkError(
-        f"Cannot reach {url.host}: {_reason(exc)}",
+        f"Cannot reach {url.host}: {reason}",
         hint="Check the network, and RUNPOD_API_BASE_URL and RUNPOD_ENDPOINT_BASE_URL if set.",
     )
 
 
-def _reason(exc: Exception) -> str:
-    if isinstance(exc, httpx.TimeoutException):
-        return "it took too long"
-    return str(exc) or type(exc).__name__
-
-
 def _json_object(response: httpx.Response) -> JsonObject:
-    value: Any = json.loads(response.content)
+    try:
+        # A worker's NaN comes through bare (API reference 5.5); JSON's word for it is null.
+        value: Any = json.loads(response.content, parse_constant=lambda _: None)
+    except RecursionError as exc:
+        raise ValueError("nested too deeply") from exc
     if not isinstance(value, dict):
         raise ValueError(type(value).__name__)  # noqa: TRY004 # bad JSON and wrong JSON are one case
     return value
 
 
-def _words(response: httpx.Response) -> str:
+def _words(response: httpx.Response, secret: str) -> str:
     """Return what the server said about an error, as `: words`, or nothing."""
     try:
         body = _json_object(response)
@@ -242,5 +246,6 @@ def _words(response: httpx.Response) -> str:
         return ""
     for key in ("error", "message", "detail", "title"):
         if isinstance(said := body.get(key), str) and said:
-            return f": {said[:300]}"
+            # Cut last: of a key that is cut in two, half would stay.
+            return f": {redact(said, secret)[:300]}"
     return ""

@@ -29,6 +29,9 @@ _WIDEST_BAR = 28
 _NARROWEST_BAR = 10
 #: What else is on the line: spinner, state, time, percent, and room for the step's name.
 _BESIDE_THE_BAR = 62
+#: A terminal echoes Ctrl-C as two characters. On a full line they would go to the next one, and the
+#: line that is drawn in place would be left behind.
+_ROOM_FOR_ECHOES = 6
 
 
 class JobView(Protocol):
@@ -215,7 +218,8 @@ class TerminalJobView:
 
         if self._live is not None:
             line = Text.assemble(("Job ", "bold"), f"{job_id} on {printable(place)}")
-            self._live.console.print(line, overflow="ellipsis", no_wrap=True)
+            # Whole on a narrow terminal, too: somebody may want to copy the id.
+            self._live.console.print(line, soft_wrap=True)
             self._live.console.print()
 
     def show(self, event: Event) -> None:
@@ -241,7 +245,7 @@ class TerminalJobView:
         for _ in cells[:-1]:
             grid.add_column(no_wrap=True)
         grid.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
-        grid.expand = True
+        grid.width = max(1, self._columns - _ROOM_FOR_ECHOES)
         grid.add_row(*cells)
         return grid
 
@@ -254,6 +258,10 @@ class TerminalJobView:
         if self._event is None:
             return "sending"
         return "queued" if self._is_waiting else "running"
+
+    @property
+    def _columns(self) -> int:
+        return 80 if self._live is None else self._live.console.width
 
     def _rest(self) -> list[RenderableType]:
         from rich.progress_bar import ProgressBar
@@ -268,8 +276,7 @@ class TerminalJobView:
         if percent is None:
             return [text]
         number = Text(f"{percent:3.0f} %")
-        columns = 80 if self._live is None else self._live.console.width
-        width = min(columns - _BESIDE_THE_BAR, _WIDEST_BAR)
+        width = min(self._columns - _BESIDE_THE_BAR, _WIDEST_BAR)
         if width < _NARROWEST_BAR:
             return [number, text]
         bar = ProgressBar(

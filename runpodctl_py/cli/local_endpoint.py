@@ -5,11 +5,15 @@ Only the local RunPod: on the real one an endpoint costs money, and `setup` asks
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
+
+from filelock import AsyncFileLock
 
 from runpodctl_py import env_file, provision
 from runpodctl_py.api.provisioning import connect
 from runpodctl_py.cli.setup import Flags, desired_state
+from runpodctl_py.emulator.daemon import data_folder
 
 if TYPE_CHECKING:
     from runpodctl_py.cli.context import Context
@@ -18,6 +22,12 @@ if TYPE_CHECKING:
 
 async def ready_endpoint(context: Context, preset: Preset, *, dry_run: bool) -> str:
     """Return the id of the preset's local endpoint; provision it if it does not exist."""
+    # Two first commands at once would both create it, and names are unique.
+    async with AsyncFileLock(data_folder(os.environ) / "provisioning.lock"):
+        return await _provisioned(context, preset, dry_run=dry_run)
+
+
+async def _provisioned(context: Context, preset: Preset, *, dry_run: bool) -> str:
     settings = context.settings
     async with connect(settings.api_base_url, settings.api_key) as provisioner:
         known_id = settings.get(preset.env_key)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TextIO
@@ -84,6 +85,12 @@ class Output:
             text = printable(text)
             print(paint(text, style, sys.stderr) if style else text, file=sys.stderr, flush=True)
 
+    def done(self, text: str) -> None:
+        """Say that a step is done."""
+        if not (self.as_json or self.is_quiet):
+            mark = paint("✓", "green", sys.stderr)
+            print(f"{mark} {printable(text)}", file=sys.stderr, flush=True)
+
     def warn(self, text: str) -> None:
         """Say something that should not be missed; in JSON it goes to stderr, too."""
         if self.as_json:
@@ -98,7 +105,7 @@ class Output:
 
     def document(self, value: JsonValue) -> None:
         """Print what was asked for, as one JSON document."""
-        print(json.dumps(value, indent=2, ensure_ascii=False), flush=True)
+        print(_json_text(value, indent=2), flush=True)
 
     def event(self, event: JsonObject) -> None:
         """Print one JSON line of a stream."""
@@ -157,7 +164,19 @@ def print_table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> Non
 
 
 def _print_json(value: JsonValue, stream: TextIO) -> None:
-    print(json.dumps(value, ensure_ascii=False), file=stream, flush=True)
+    print(_json_text(value), file=stream, flush=True)
+
+
+def _json_text(value: JsonValue, indent: int | None = None) -> str:
+    """Write JSON in which what cannot be printed is escaped: the value stays the same."""
+    text = json.dumps(value, indent=indent, ensure_ascii=False)
+    return re.sub(
+        r"[^ -~\n]", lambda found: found[0] if found[0].isprintable() else _escaped(found[0]), text
+    )
+
+
+def _escaped(character: str) -> str:
+    return json.dumps(character)[1:-1]
 
 
 def bytes_text(size_bytes: int) -> str:
@@ -174,7 +193,7 @@ def bytes_text(size_bytes: int) -> str:
 
 def seconds_text(seconds: float) -> str:
     """Return a duration as people say it: `8.1 s`, `3 min 20 s`, `2 h 5 min`."""
-    if seconds < 60:  # noqa: PLR2004 # clock arithmetic
+    if seconds < 59.95:  # noqa: PLR2004 # clock arithmetic, and no "60.0 s"
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     if minutes < 60:  # noqa: PLR2004
@@ -184,4 +203,6 @@ def seconds_text(seconds: float) -> str:
 
 def usd_text(amount_usd: float) -> str:
     """Return money with as many digits as a small job needs."""
-    return f"${amount_usd:.4f}" if amount_usd < 1 else f"${amount_usd:.2f}"
+    if 0 < amount_usd < 0.00005:  # noqa: PLR2004 # it would be shown as nothing
+        return "<$0.0001"
+    return f"${amount_usd:.4f}" if amount_usd < 0.99995 else f"${amount_usd:.2f}"  # noqa: PLR2004

@@ -29,7 +29,7 @@ def read_payload(source: str) -> JsonObject:
     """
     text = read_text(source)
     try:
-        value = json.loads(text)
+        value = json.loads(text, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as exc:
         raise UsageError(f"--payload {source} is no JSON: {exc}") from exc
     if not isinstance(value, dict):

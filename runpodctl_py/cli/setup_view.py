@@ -5,10 +5,8 @@ Owns the words and the JSON of `setup-*`. Changes nothing.
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
-from runpodctl_py.cli.output import paint
 from runpodctl_py.gpus import price_per_s_usd
 
 if TYPE_CHECKING:
@@ -26,7 +24,6 @@ if TYPE_CHECKING:
         TemplateChange,
     )
 
-_NAME_WIDTH = 18
 _SECRET_WORDS = ("KEY", "TOKEN", "SECRET", "PASSWORD", "CREDENTIAL")
 
 
@@ -85,14 +82,12 @@ class SetupView:
 
     def show_applied(self, applied: Applied) -> None:
         """Show one resource that is there now."""
-        mark = paint("✓", "green", sys.stderr)
-        self._output.note(f"{mark} {applied.kind:<10} {applied.resource_id}")
+        self._output.done(f"{applied.kind:<10} {applied.resource_id}")
 
     def show_done(self, endpoint_id: str, written: Sequence[str]) -> None:
         """Show what was written where, and what to do next."""
-        mark = paint("✓", "green", sys.stderr)
         for key in written:
-            self._output.note(f"{mark} {self._env_name:<10} {key}={endpoint_id}")
+            self._output.done(f"{self._env_name:<10} {key}={endpoint_id}")
         if self._output.as_json:
             self._output.document({**self._document(), "endpoint_id": endpoint_id})
             return
@@ -104,9 +99,11 @@ class SetupView:
         lines = []
         if self._plan.gone_id:
             lines.append(f"  ({self._plan.gone_id} from {self._env_name} does not exist any more)")
-        lines += _resource_lines("template", template, self._template_text())
-        lines += _resource_lines("endpoint", endpoint, self._endpoint_text())
-        lines += [f"  {self._env_name:<10} {key:<{_NAME_WIDTH}} write" for key in self._env_keys]
+        names = (template.target.name, endpoint.target.name, *self._env_keys)
+        width = max(map(len, names))
+        lines += _resource_lines("template", template, width, self._template_text())
+        lines += _resource_lines("endpoint", endpoint, width, self._endpoint_text())
+        lines += [f"  {self._env_name:<10} {key:<{width}}   write" for key in self._env_keys]
         return lines
 
     def _template_text(self) -> str:
@@ -176,10 +173,10 @@ class SetupView:
 
 
 def _resource_lines(
-    kind: str, change: TemplateChange | EndpointChange, description: str
+    kind: str, change: TemplateChange | EndpointChange, width: int, description: str
 ) -> list[str]:
     """Describe a new resource by what it is, an existing one by what changes, field by field."""
-    head = f"  {kind:<10} {change.target.name:<{_NAME_WIDTH}} "
+    head = f"  {kind:<10} {change.target.name:<{width}}   "
     if change.action == "create":
         return [f"{head}create   {description}"]
     if change.action == "unchanged":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
 import sys
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,6 +18,8 @@ from runpodctl_py.errors import ConfirmationNeededError, NotFoundError, Runpodct
 from runpodctl_py.presets import loading
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from runpodctl_py.jsontypes import JsonObject
     from runpodctl_py.provision import Teardown, TeardownStep
 
@@ -115,16 +119,28 @@ def _confirm(found: Teardown, jobs: int) -> None:
             f"Deleting {name} needs a yes, and nobody is there to give it",
             hint="Say it beforehand with --yes",
         )
-    if jobs:
-        typed = typer.prompt(
-            f"{jobs} jobs are queued or running and will be lost. Type {name} to delete it",
-            err=True,
-        )
-        agreed = typed.strip() == name
-    else:
-        agreed = typer.confirm(f"Delete {name}?", err=True)
+    with _ctrl_c_at_once():
+        agreed = _agreed_to_lose(jobs, name) if jobs else typer.confirm(f"Delete {name}?", err=True)
     if not agreed:
         raise ConfirmationNeededError(f"{name} was not deleted: you did not agree")
+
+
+def _agreed_to_lose(jobs: int, name: str) -> bool:
+    lost = "1 job is" if jobs == 1 else f"{jobs} jobs are"
+    typed = typer.prompt(
+        f"{lost} queued or running and will be lost. Type {name} to delete it", err=True
+    )
+    return bool(typed.strip() == name)
+
+
+@contextlib.contextmanager
+def _ctrl_c_at_once() -> Iterator[None]:
+    """Let Ctrl-C end a question: asyncio would only note it, and go on waiting for the answer."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _say_what(context: Context, found: Teardown, keys: list[str]) -> None:

@@ -21,10 +21,10 @@ from runpodctl_py.errors import (
 from runpodctl_py.jobs.manifest import Manifest, write_manifest
 from runpodctl_py.jobs.outputs import read_output
 from runpodctl_py.jobs.save import SavedFile, SaveReport, save_files
-from runpodctl_py.jobs.words import hidden_failures, readable_text, worker_error
+from runpodctl_py.jobs.words import readable_text, worker_error
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from runpodctl_py.jobs.save import Fetcher
@@ -93,7 +93,7 @@ async def collect(
     report = await save_files(reading.files, directory, job_id=job.job_id, fetch=fetch)
     warnings = (*reading.warnings, *report.warnings)
     cost = cost_usd(job, submission.price_per_s_usd)
-    error = judge(job) or _save_error(job, report)
+    error = _judge(job, reading.failures) or _save_error(job, report)
     note = Manifest(
         job_id=job.job_id,
         endpoint_id=submission.endpoint_id,
@@ -132,9 +132,12 @@ def judge(job: Job) -> RunpodctlError | None:
 
     A job can be COMPLETED and have failed: some workers say so in their output only.
     """
+    return _judge(job, read_output(job.output).failures)
+
+
+def _judge(job: Job, failures: Sequence[str]) -> RunpodctlError | None:
     match job.status:
         case JobStatus.COMPLETED:
-            failures = hidden_failures(job.output)
             if not failures:
                 return None
             said = "\n".join(failures)

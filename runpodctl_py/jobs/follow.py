@@ -17,6 +17,7 @@ from runpodctl_py.errors import (
     RateLimitedError,
     RefusedError,
     ResultExpiredError,
+    RunpodctlError,
     WaitTimeoutError,
 )
 from runpodctl_py.jobs.progress import Progress, read_progress
@@ -142,7 +143,9 @@ class _Watch:
     async def news(self, job: Job) -> list[Event]:
         """Return the events that an unfinished job's state stands for."""
         if job.status is JobStatus.IN_QUEUE:
+            # A job that lost its worker starts, and tells its progress, from the beginning.
             self._has_started = False
+            self._progress = None
             await self._look_at_workers()
             return [Queued(self.elapsed_s, self._health)]
         events: list[Event] = []
@@ -163,7 +166,7 @@ class _Watch:
                 job_id=job.job_id,
             )
         try:
-            found = await self._ask()
+            found = await self._ask(job)
         except NotFoundError as exc:
             if not self._was_seen:
                 raise
@@ -176,7 +179,7 @@ class _Watch:
         self._was_seen = True
         return found
 
-    async def _ask(self) -> Job:
+    async def _ask(self, job: Job) -> Job:
         left_s = float("inf") if self._timeout_s is None else self._timeout_s - self.elapsed_s
         if left_s < SHORTEST_HOLD_S:
             # RunPod holds for a second at least; the last moment before a time limit is shorter.
@@ -184,26 +187,28 @@ class _Watch:
             return await self._endpoint.status(self._job_id)
         if self._misbehaviours > _MISBEHAVIOURS_ALLOWED:
             return await self._poll(left_s)
-        return await self._long_poll(left_s)
+        return await self._long_poll(job, left_s)
 
-    async def _long_poll(self, left_s: float) -> Job:
+    async def _long_poll(self, job: Job, left_s: float) -> Job:
         grown_s = self.elapsed_s * _HOLD_PER_ELAPSED
         hold_s = min(_between(SHORTEST_HOLD_S, grown_s, LONGEST_HOLD_S), left_s)
         asked_s = self._clock.now_s()
         try:
-            job = await self._endpoint.status_sync(self._job_id, round(hold_s * 1000))
+            found = await self._endpoint.status_sync(self._job_id, round(hold_s * 1000))
         except (NotFoundError, RefusedError):
             # Either the job is gone or this server has no such route: `/status` knows which.
             self._misbehaviours = _MISBEHAVIOURS_ALLOWED + 1
             return await self._endpoint.status(self._job_id)
         except RateLimitedError:
-            return await self._endpoint.status(self._job_id)
+            # The two have limits of their own; without a pause a free `/status` would be stormed.
+            return await self._poll(left_s)
         except NetworkError:
             self._misbehaviours += 1
             return await self._endpoint.status(self._job_id)
-        if not job.status.is_final and self._clock.now_s() - asked_s < hold_s * _HONEST_HOLD:
+        is_news = (found.status, found.output) != (job.status, job.output)
+        if not is_news and self._clock.now_s() - asked_s < hold_s * _HONEST_HOLD:
             self._misbehaviours += 1
-        return job
+        return found
 
     async def _poll(self, left_s: float) -> Job:
         grown_s = self.elapsed_s * _INTERVAL_PER_ELAPSED
@@ -216,8 +221,8 @@ class _Watch:
             return
         self._health_due_s = self._clock.now_s() + _HEALTH_INTERVAL_S
         try:
-            self._health = await self._endpoint.health()
-        except (NetworkError, NotFoundError):
+            self._health = await self._endpoint.health(tries=1)
+        except RunpodctlError:
             # It only decorates the waiting; the job is what matters.
             self._health = None
 

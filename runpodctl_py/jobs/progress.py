@@ -53,7 +53,7 @@ def _from_text(update: str) -> Progress | None:
     if update.lstrip().startswith("{"):
         try:
             inner = json.loads(update)
-        except ValueError:
+        except (ValueError, RecursionError):
             pass
         else:
             return _from_object(inner, raw=update)
@@ -84,13 +84,18 @@ def _from_object(update: dict[str, JsonValue], raw: JsonValue) -> Progress | Non
 
 
 def _number(value: JsonValue) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return value
+    try:
+        number = float(value)
+    except OverflowError:  # A whole number of more than 308 digits.
+        return None
+    return number if math.isfinite(number) else None
 
 
 def _percent(number: float) -> float:
-    return min(max(float(number), 0.0), 100.0)
+    # Zero comes first so that it is what -0.0 becomes.
+    return min(max(0.0, number), 100.0)
 
 
 def _one_line(value: JsonValue) -> str | None:

@@ -1,0 +1,110 @@
+"""The emulator's ASGI app: which path leads where, and who may go there.
+
+Users come with the token, workers with a key of their own; neither may act as the other. What
+the operations do is in the module of each API.
+"""
+
+from __future__ import annotations
+
+import hmac
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+from starlette.routing import Route
+
+from runpodctl_py.emulator import bodies, job_api, local_api, worker_api
+from runpodctl_py.emulator.bells import ClientGoneError
+from runpodctl_py.emulator.errors import UNAUTHORIZED, JobApiError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator, Mapping
+
+    from starlette.requests import Request
+
+    from runpodctl_py.emulator.graphql import GraphQLApi
+
+    Handler = Callable[[Request], Awaitable[Response]]
+
+_HTTP_CLIENT_CLOSED_REQUEST = 499
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """The two keys of one emulator.
+
+    Args:
+        user: The token that clients send.
+        worker: What the workers send.
+    """
+
+    user: str
+    worker: str
+
+
+@dataclass(frozen=True, slots=True)
+class Apis:
+    """The APIs that share the port."""
+
+    graphql: GraphQLApi
+    jobs: job_api.JobApi
+    workers: worker_api.WorkerApi
+    local: local_api.LocalApi
+
+
+def make_app(apis: Apis, keys: Keys) -> Starlette:
+    """Returns the app that serves all APIs."""
+
+    async def graphql(request: Request) -> Response:
+        return await apis.graphql.answer(request, authorized=_has_key(request, keys.user))
+
+    return Starlette(
+        routes=[
+            Route("/graphql", graphql, methods=["POST"]),
+            *_routes("/_local", apis.local, local_api.OPERATIONS, keys.user),
+            *_routes("/v2/{endpoint_id}", apis.jobs, job_api.OPERATIONS, keys.user),
+            *_routes("/v2/{endpoint_id}", apis.workers, worker_api.OPERATIONS, keys.worker),
+        ],
+        exception_handlers={HTTPException: _no_such_operation},
+    )
+
+
+async def _no_such_operation(_request: Request, error: Exception) -> Response:
+    """Answers for paths and methods that lead nowhere."""
+    status = error.status_code if isinstance(error, HTTPException) else 404
+    return bodies.answer({"error": HTTPStatus(status).phrase.lower()}, status)
+
+
+def _routes(
+    prefix: str, api: object, operations: Mapping[str, tuple[str, tuple[str, ...]]], key: str
+) -> Iterator[Route]:
+    for path, (operation, methods) in operations.items():
+        handler: Handler = getattr(api, operation)
+        yield Route(f"{prefix}/{path}", _protected(handler, key), methods=list(methods))
+
+
+def _protected(handler: Handler, key: str) -> Handler:
+    """Lets a handler be reached with the key only, and turns refusals into answers."""
+
+    async def protected(request: Request) -> Response:
+        if not _has_key(request, key):
+            return bodies.answer({"error": UNAUTHORIZED}, HTTPStatus.UNAUTHORIZED)
+        try:
+            return await handler(request)
+        except JobApiError as error:
+            return bodies.answer({"error": error.message}, error.status)
+        except ClientGoneError:
+            # Nobody reads it; the number is for an access log.
+            return Response(status_code=_HTTP_CLIENT_CLOSED_REQUEST)
+
+    return protected
+
+
+def _has_key(request: Request, key: str) -> bool:
+    """Compares in constant time; RunPod takes a bare key, a bearer token or ?api_key= (1.1)."""
+    header = request.headers.get("authorization", "")
+    given = header.removeprefix("Bearer ").strip() or request.query_params.get("api_key", "")
+    return hmac.compare_digest(given.encode(), key.encode())

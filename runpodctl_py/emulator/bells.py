@@ -1,0 +1,120 @@
+"""Holding a request open until something changes: who waits, who wakes them.
+
+State changes ring a bell by name (a job's, a worker's or an endpoint's id); a held request
+listens to some of them. Nothing here polls, and nothing here knows what the names mean.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from starlette.requests import Request
+
+T = TypeVar("T")
+
+
+class ClientGoneError(Exception):
+    """The client hung up while its request was held."""
+
+
+class Bells:
+    """All bells of one emulator, by name; used from its event loop only."""
+
+    def __init__(self) -> None:
+        self._listeners: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
+        self.closed = False
+
+    def ring(self, name: str) -> None:
+        """Wakes everybody who listens to this name."""
+        for event in self._listeners.get(name, ()):
+            event.set()
+
+    def close(self) -> None:
+        """Wakes everybody for good: the emulator stops, held requests are answered now."""
+        self.closed = True
+        for name in self._listeners:
+            self.ring(name)
+
+    @contextmanager
+    def listen(self, *names: str) -> Iterator[asyncio.Event]:
+        """Yields an event that is set whenever one of the names rings."""
+        event = asyncio.Event()
+        for name in names:
+            self._listeners[name].add(event)
+        try:
+            yield event
+        finally:
+            for name in names:
+                self._listeners[name].discard(event)
+                if not self._listeners[name]:
+                    del self._listeners[name]
+
+
+async def hold(
+    request: Request,
+    bells: Bells,
+    names: tuple[str, ...],
+    ready: Callable[[], T | None],
+    timeout_s: float,
+    *,
+    undo: Callable[[T], None] | None = None,
+) -> T | None:
+    """Waits for an answer to a request while its client is there.
+
+    Args:
+        request: The request to hold; its body has been read.
+        bells: Where the names ring.
+        names: What wakes the request to ask `ready` again.
+        ready: Returns the answer, or None as long as there is none. It is only asked while the
+            connection is open, so it may hand something over.
+        timeout_s: How long to wait at most.
+        undo: Takes back what `ready` handed over to a client that was hanging up meanwhile.
+
+    Returns:
+        The answer, or None when the time is over or the emulator stops.
+
+    Raises:
+        ClientGoneError: The client hung up; nothing was handed over.
+    """
+    gone = asyncio.ensure_future(_hung_up(request))
+    deadline = asyncio.get_running_loop().time() + timeout_s
+    try:
+        with bells.listen(*names) as bell:
+            gone.add_done_callback(lambda _: bell.set())
+            # A connection that has closed already tells so only after a turn of the loop.
+            await asyncio.sleep(0)
+            while not gone.done():
+                bell.clear()
+                if (answer := ready()) is None and not bells.closed:
+                    if not await _rung(bell, deadline):
+                        return None
+                    continue
+                await asyncio.sleep(0)
+                if not gone.done():
+                    return answer
+                if undo is not None and answer is not None:
+                    undo(answer)
+    finally:
+        gone.cancel()
+        with suppress(asyncio.CancelledError):
+            await gone
+    raise ClientGoneError
+
+
+async def _rung(bell: asyncio.Event, deadline: float) -> bool:
+    try:
+        async with asyncio.timeout_at(deadline):
+            return await bell.wait()
+    except TimeoutError:
+        return False
+
+
+async def _hung_up(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

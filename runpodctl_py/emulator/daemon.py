@@ -1,0 +1,339 @@
+"""The emulator's process: one per data folder, found, shared, started and left by commands.
+
+Three files in the data folder carry it. `emulator.lock` is locked exclusively by the process that
+runs the emulator. `emulator.json` says where it answers. `users.lock` is locked shared by every
+command that uses it: the kernel drops that lease however a command ends, and an emulator that was
+started by a command leaves when it gets the exclusive lock on it. It keeps that lock until it is
+gone, so a command that comes meanwhile waits and then starts its own.
+
+What the emulator does is `server.py`'s business; nothing of it is imported until it has to run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import http.client
+import json
+import os
+import signal
+import time
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from typing import IO, TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from runpodctl_py import __version__
+from runpodctl_py.emulator.data_folder import data_folder, make_private, write_private
+from runpodctl_py.emulator.extra import require_local_extra
+from runpodctl_py.errors import EmulatorError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from runpodctl_py.emulator.config import EmulatorConfig
+
+_LOOK_S = 0.05
+"""How often files are looked at that the kernel cannot wait for together with a time limit."""
+_UNUSED_LOOK_S = 0.25
+_ANSWER_TIMEOUT_S = 2.0
+_LOCK_PATIENCE_S = 1.0
+_LOG_TAIL_LINES = 15
+
+
+@dataclass(frozen=True, slots=True)
+class Announcement:
+    """Where a running emulator answers.
+
+    Args:
+        url: Such as http://127.0.0.1:8765.
+        port: The port in it.
+        token: The API key it accepts; keep it out of anything shown.
+        pid: Its process.
+        version: The version of this package it runs.
+        started_at: When it started, in seconds since 1970.
+    """
+
+    url: str
+    port: int
+    token: str
+    pid: int
+    version: str
+    started_at: float
+
+
+def find_running(folder: Path) -> Announcement | None:
+    """Returns the emulator that runs on a data folder, if one does and answers."""
+    announcement = _announced(folder)
+    if announcement is None or not _is_locked(folder) or not _answers(announcement):
+        return None
+    return announcement
+
+
+@contextmanager
+def joined(folder: Path, command: Sequence[str], timeout_s: float) -> Iterator[Announcement]:
+    """Uses the running emulator, or one started for this purpose, as long as the block lasts.
+
+    Args:
+        folder: The data folder.
+        command: Starts an emulator on this folder that leaves when nobody uses it.
+        timeout_s: How long to wait for it to answer.
+
+    Raises:
+        EmulatorError: It did not start, or not in time.
+    """
+    deadline = time.monotonic() + timeout_s
+    with _locked(folder / "users.lock", fcntl.LOCK_SH, deadline):
+        yield _found_or_started(folder, command, deadline)
+
+
+def start_detached(folder: Path, command: Sequence[str], timeout_s: float) -> Announcement:
+    """Starts an emulator that outlives this command.
+
+    Args:
+        folder: The data folder.
+        command: Starts an emulator on this folder.
+        timeout_s: How long to wait for it to answer.
+
+    Raises:
+        EmulatorError: One is running already, or it did not start, or not in time.
+    """
+    if running := find_running(folder):
+        raise _already_running(running)
+    return _found_or_started(folder, command, time.monotonic() + timeout_s)
+
+
+def stop_running(folder: Path, timeout_s: float) -> bool:
+    """Stops the emulator that runs on a data folder and waits until it is gone.
+
+    Returns:
+        Whether one ran.
+
+    Raises:
+        EmulatorError: It did not leave in time.
+    """
+    announcement = _announced(folder)
+    if announcement is None or not _is_locked(folder):
+        return False
+    with suppress(ProcessLookupError):
+        os.kill(announcement.pid, signal.SIGTERM)
+    deadline = time.monotonic() + timeout_s
+    while _is_locked(folder):
+        if time.monotonic() > deadline:
+            raise EmulatorError(
+                f"the local RunPod (process {announcement.pid}) did not stop in {timeout_s:g} s",
+                hint=f"kill -9 {announcement.pid}",
+            )
+        time.sleep(_LOOK_S)
+    return True
+
+
+async def run_until_stopped(
+    config: EmulatorConfig, *, until_unused: bool, on_ready: Callable[[Announcement], None]
+) -> None:
+    """Runs an emulator in this process until SIGTERM, SIGINT, or until nobody uses it.
+
+    Args:
+        config: What to run; its data folder is locked meanwhile.
+        until_unused: Whether to leave when no command holds a lease.
+        on_ready: Called once it answers.
+
+    Raises:
+        EmulatorError: Another one runs on this folder, or it cannot be started here.
+    """
+    require_local_extra()
+    folder = config.data_folder
+    make_private(folder)
+    try:
+        with _locked(folder / "emulator.lock", fcntl.LOCK_EX, time.monotonic() + _LOCK_PATIENCE_S):
+            await _run(config, until_unused=until_unused, on_ready=on_ready)
+    except _LockTimeoutError:
+        raise _already_running(_announced(folder)) from None
+
+
+async def _run(
+    config: EmulatorConfig, *, until_unused: bool, on_ready: Callable[[Announcement], None]
+) -> None:
+    from runpodctl_py.emulator.server import LocalRunPod
+
+    stopped = asyncio.Event()
+    runpod = LocalRunPod(config)
+    # Opened before and closed after everything else: what it locks is kept until the very end.
+    with (config.data_folder / "users.lock").open("ab") as users, _stopped_by_signals(stopped):
+        await runpod.start()
+        try:
+            on_ready(_announce(config, runpod.url, runpod.token))
+            while not stopped.is_set():
+                if until_unused and _try_lock(users, fcntl.LOCK_EX):
+                    break
+                await _set_within(stopped, _UNUSED_LOOK_S if until_unused else None)
+        finally:
+            _announcement_path(config.data_folder).unlink(missing_ok=True)
+            await runpod.stop()
+
+
+@contextmanager
+def _stopped_by_signals(stopped: asyncio.Event) -> Iterator[None]:
+    loop = asyncio.get_running_loop()
+    signums = (signal.SIGINT, signal.SIGTERM)
+    for signum in signums:
+        loop.add_signal_handler(signum, stopped.set)
+    try:
+        yield
+    finally:
+        for signum in signums:
+            loop.remove_signal_handler(signum)
+
+
+async def _set_within(event: asyncio.Event, timeout_s: float | None) -> None:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(timeout_s):
+            await event.wait()
+
+
+__all__ = [
+    "Announcement",
+    "data_folder",
+    "find_running",
+    "joined",
+    "run_until_stopped",
+    "start_detached",
+    "stop_running",
+]
+
+
+# Announcements.
+
+
+def _announcement_path(folder: Path) -> Path:
+    return folder / "emulator.json"
+
+
+def _announce(config: EmulatorConfig, url: str, token: str) -> Announcement:
+    announcement = Announcement(
+        url=url,
+        port=urlsplit(url).port or 0,
+        token=token,
+        pid=os.getpid(),
+        version=__version__,
+        started_at=config.clock.now(),
+    )
+    write_private(_announcement_path(config.data_folder), json.dumps(asdict(announcement)))
+    return announcement
+
+
+def _announced(folder: Path) -> Announcement | None:
+    try:
+        return Announcement(**json.loads(_announcement_path(folder).read_bytes()))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def _answers(announcement: Announcement) -> bool:
+    # Not through urllib: a proxy set for the machine must not see a local request.
+    connection = http.client.HTTPConnection(
+        "127.0.0.1", announcement.port, timeout=_ANSWER_TIMEOUT_S
+    )
+    try:
+        connection.request(
+            "GET", "/_local/status", headers={"Authorization": f"Bearer {announcement.token}"}
+        )
+        return connection.getresponse().status == http.HTTPStatus.OK
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def _already_running(announcement: Announcement | None) -> EmulatorError:
+    where = f" on {announcement.url}" if announcement else ""
+    return EmulatorError(
+        f"a local RunPod is running already{where}", hint="runpodctl-py local down stops it"
+    )
+
+
+# Starting.
+
+
+def _found_or_started(folder: Path, command: Sequence[str], deadline: float) -> Announcement:
+    """Returns the running emulator, or starts one; only one command starts one at a time."""
+    with _locked(folder / "starting.lock", fcntl.LOCK_EX, deadline):
+        pid = None
+        while (running := find_running(folder)) is None:
+            if pid is None and not _is_locked(folder):
+                require_local_extra()
+                pid = _spawn(folder, command)
+            if pid is not None and os.waitpid(pid, os.WNOHANG)[0]:
+                raise EmulatorError(
+                    f"the local RunPod did not start:\n{_log_tail(folder)}",
+                    hint=f"its whole log is in {folder / 'emulator.log'}",
+                )
+            if time.monotonic() > deadline:
+                raise EmulatorError(
+                    "the local RunPod did not answer in time",
+                    hint=f"its log is in {folder / 'emulator.log'}",
+                )
+            time.sleep(_LOOK_S)
+        return running
+
+
+def _spawn(folder: Path, command: Sequence[str]) -> int:
+    """Starts a process in a session of its own that this one need not outlive."""
+    log = os.fspath(folder / "emulator.log")
+    return os.posix_spawnp(
+        command[0],
+        list(command),
+        os.environ,
+        file_actions=[
+            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_OPEN, 1, log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600),
+            (os.POSIX_SPAWN_DUP2, 1, 2),
+        ],
+        setsid=True,
+    )
+
+
+def _log_tail(folder: Path) -> str:
+    with suppress(OSError):
+        lines = (folder / "emulator.log").read_text("utf-8", errors="replace").splitlines()
+        return "\n".join(lines[-_LOG_TAIL_LINES:])
+    return ""
+
+
+# Locks. `flock` belongs to an open file: whoever holds one keeps the file open.
+
+
+class _LockTimeoutError(EmulatorError):
+    """Somebody else kept the lock for too long."""
+
+
+@contextmanager
+def _locked(path: Path, kind: int, deadline: float) -> Iterator[None]:
+    make_private(path.parent)
+    with path.open("ab") as file:
+        while not _try_lock(file, kind):
+            if time.monotonic() > deadline:
+                raise _LockTimeoutError(
+                    f"another process keeps {path} locked",
+                    hint="is a local RunPod stopping? try again, or see its emulator.log",
+                )
+            time.sleep(_LOOK_S)
+        yield
+
+
+def _try_lock(file: IO[bytes], kind: int) -> bool:
+    try:
+        fcntl.flock(file, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _is_locked(folder: Path) -> bool:
+    """Whether an emulator runs on the folder, by its lock; looks without keeping anything."""
+    try:
+        with (folder / "emulator.lock").open("rb") as file:
+            return not _try_lock(file, fcntl.LOCK_SH)
+    except OSError:
+        return False

@@ -1,0 +1,138 @@
+"""The emulator's end of the line to its guard process: starting workers, signalling, exits.
+
+`guard.py` says what the guard does and why there is one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from runpodctl_py.errors import EmulatorError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+_SCRIPT = Path(__file__).with_name("guard.py")
+
+
+class GuardLine:
+    """Starts worker processes through a guard.
+
+    Args:
+        on_exit: Called with a worker's name and its exit code (negative: the signal that killed
+            it), once for each worker that was started.
+    """
+
+    def __init__(self, on_exit: Callable[[str, int], None]) -> None:
+        self._on_exit = on_exit
+        self._starting: dict[str, asyncio.Future[int]] = {}
+        self._running: set[str] = set()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._reader: asyncio.Task[None] | None = None
+        self._writer: asyncio.StreamWriter | None = None
+
+    async def open(self) -> None:
+        """Starts the guard."""
+        ours, theirs = socket.socketpair()
+        with theirs:
+            self._process = _start_guard(theirs)
+        stream, self._writer = await asyncio.open_connection(sock=ours)
+        self._reader = asyncio.create_task(self._listen(stream))
+
+    async def spawn(
+        self, name: str, argv: Sequence[str], env: Mapping[str, str], cwd: Path, log: Path
+    ) -> int:
+        """Starts a process in a session of its own.
+
+        Args:
+            name: What the worker is called on this line.
+            argv: The program and its arguments.
+            env: Its whole environment.
+            cwd: Its folder.
+            log: The file its output is appended to.
+
+        Returns:
+            The process id, which is also the id of its process group.
+
+        Raises:
+            EmulatorError: The system cannot start it.
+        """
+        started: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._starting[name] = started
+        self._send(
+            op="spawn", name=name, argv=list(argv), env=dict(env), cwd=str(cwd), log=str(log)
+        )
+        return await started
+
+    def signal(self, name: str, signum: int) -> None:
+        """Sends a signal to a worker's process group, if the worker is still there."""
+        self._send(op="signal", name=name, signal=signum)
+
+    async def close(self) -> None:
+        """Ends the guard, which kills whatever still runs."""
+        if self._writer is not None:
+            self._writer.close()
+            with suppress(ConnectionError):
+                await self._writer.wait_closed()
+        if self._reader is not None:
+            await self._reader
+        if self._process is not None:
+            await asyncio.get_running_loop().run_in_executor(None, self._process.wait)
+
+    def _send(self, **request: Any) -> None:
+        if self._writer is None or self._writer.is_closing():
+            self._give_up()
+            return
+        self._writer.write(json.dumps(request).encode() + b"\n")
+
+    async def _listen(self, stream: asyncio.StreamReader) -> None:
+        with suppress(ConnectionError):
+            while line := await stream.readline():
+                self._hear(json.loads(line))
+        if self._writer is not None:
+            self._writer.close()
+        self._give_up()
+
+    def _hear(self, event: Mapping[str, Any]) -> None:
+        name = event["name"]
+        if event["event"] == "exited":
+            self._running.discard(name)
+            self._on_exit(name, event["code"])
+            return
+        started = self._starting.pop(name)
+        if event["event"] == "spawned":
+            self._running.add(name)
+        if started.done():
+            return
+        if event["event"] == "spawned":
+            started.set_result(event["pid"])
+        else:
+            started.set_exception(EmulatorError(event["reason"]))
+
+    def _give_up(self) -> None:
+        """Reports every worker as gone: without the guard none runs."""
+        for started in self._starting.values():
+            if not started.done():
+                started.set_exception(EmulatorError("the process that guards workers is gone"))
+        self._starting.clear()
+        for name in list(self._running):
+            self._running.discard(name)
+            self._on_exit(name, -9)
+
+
+def _start_guard(line: socket.socket) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(  # noqa: S603 - our own interpreter, our own script.
+        [sys.executable, "-I", str(_SCRIPT), str(line.fileno())],
+        pass_fds=[line.fileno()],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,
+        env={},
+    )

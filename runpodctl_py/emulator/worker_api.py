@@ -1,0 +1,171 @@
+"""The worker's side of the API, as the official SDK speaks it (API reference 5).
+
+Holds the SDK's polls and passes on what workers report. It never answers a poll with an error:
+the SDK would ask again at once, thousands of times a second (5.3).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+from starlette.responses import Response
+
+from runpodctl_py.emulator import bodies
+from runpodctl_py.emulator.bells import hold
+from runpodctl_py.emulator.worker_record import Leaving
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from starlette.requests import Request
+
+    from runpodctl_py.emulator.bells import Bells
+    from runpodctl_py.emulator.config import Timings
+    from runpodctl_py.emulator.jobs import Job
+    from runpodctl_py.emulator.state import State
+
+_DRAINED_HOLD_S = 0.25
+"""How long a leaving worker's polls are held: short enough to let it go, too long to spin on."""
+
+_MAX_RESULT_BYTES = 256 * 1024 * 1024
+"""RunPod takes 20 MB from a worker; a larger result is refused by its clients' limits, not here."""
+
+_NO_SUCH_JOB = "none"
+"""A job id the SDK ignores; unlike an empty answer it costs a leaving worker no second (5.3)."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerApi:
+    """The operations of the worker API, one method each.
+
+    Args:
+        state: Where the jobs and workers are.
+        bells: What wakes a held poll.
+        timings: How long polls are held.
+    """
+
+    state: State
+    bells: Bells
+    timings: Timings
+
+    async def job_take(self, request: Request) -> Response:
+        """GET /job-take/{worker}: the next job, or 204 after the hold."""
+        jobs = await self._take(request, 1)
+        return bodies.answer(_handed_over(jobs[0])) if jobs else _nothing()
+
+    async def job_take_batch(self, request: Request) -> Response:
+        """GET /job-take-batch/{worker}?batch_size=: the next jobs, or 204 after the hold."""
+        size = request.query_params.get("batch_size", "")
+        jobs = await self._take(request, int(size) if size.isdecimal() else 1)
+        return bodies.answer([_handed_over(job) for job in jobs]) if jobs else _nothing()
+
+    async def job_stop(self, request: Request) -> Response:
+        """GET /job-stop/{worker}: the jobs this worker has to stop, or 204 after the hold."""
+        worker_id = request.path_params["worker_id"]
+        self.state.stop_poll_started(worker_id)
+        worker = self.state.workers.get(worker_id)
+
+        def stops() -> list[str] | None:
+            if worker is None:
+                return None
+            return worker.told_to_stop() or ([_NO_SUCH_JOB] if worker.leaving else None)
+
+        leaving = worker is not None and worker.leaving is not None
+        told = await hold(
+            request,
+            self.bells,
+            (worker_id,),
+            (lambda: None) if leaving else stops,
+            _DRAINED_HOLD_S if leaving else self.timings.stop_hold_s,
+        )
+        if leaving:
+            told = [_NO_SUCH_JOB]
+        return bodies.answer({"jobsToStop": told}) if told else _nothing()
+
+    async def ping(self, request: Request) -> Response:
+        """GET /ping/{worker}: a sign of life, with the jobs the worker has."""
+        query = request.query_params
+        self.state.pinged(
+            request.path_params["worker_id"],
+            [each for each in query.get("job_id", "").split(",") if each],
+            unhealthy=query.get("status") == "unhealthy",
+        )
+        return Response()
+
+    async def job_done(self, request: Request) -> Response:
+        """POST /job-done/{worker}/{job}: a result, a failure or a progress update."""
+        worker_id, job_id = self._addressed(request)
+        message = bodies.parse_object(await bodies.read(request, _MAX_RESULT_BYTES))
+        if message.get("status") == "IN_PROGRESS":
+            self.state.progress(worker_id, job_id, message.get("output"))
+            return Response()
+        outcome: dict[str, Any] = {
+            name: message[name] for name in ("output", "error") if name in message
+        }
+        self.state.result(worker_id, job_id, outcome)
+        if message.get("stopPod"):
+            self.state.leave(worker_id, Leaving.IN_PEACE)
+        return Response()
+
+    async def job_stream(self, request: Request) -> Response:
+        """POST /job-stream/{worker}/{job}: a piece of a streamed output."""
+        worker_id, job_id = self._addressed(request)
+        message = bodies.parse_object(await bodies.read(request, _MAX_RESULT_BYTES))
+        self.state.chunk(worker_id, job_id, message.get("output"))
+        return Response()
+
+    async def _take(self, request: Request, limit: int) -> list[Job]:
+        params = request.path_params
+        worker_id, endpoint_id = params["worker_id"], params["endpoint_id"]
+        holds_jobs = request.query_params.get("job_in_progress") == "1"
+        worker = self.state.poll_started(worker_id, holds_jobs=holds_jobs)
+        if worker is None:
+            known = self.state.workers.get(worker_id) is not None
+            hold_s = _DRAINED_HOLD_S if known else self.timings.take_hold_s
+            await hold(request, self.bells, (), lambda: None, hold_s)
+            return []
+
+        def next_jobs() -> list[Job] | None:
+            # An empty list releases the poll of a worker that has to go.
+            return (self.state.take(worker, limit) or None) if worker.serving else []
+
+        jobs = await hold(
+            request,
+            self.bells,
+            (endpoint_id, worker_id),
+            next_jobs,
+            self.timings.take_hold_s,
+            undo=lambda taken: self.state.put_back(worker, taken),
+        )
+        return jobs or []
+
+    def _addressed(self, request: Request) -> tuple[str, str]:
+        """Returns the worker and the job of the path; 404 once the job is forgotten (4.7)."""
+        params = request.path_params
+        job = self.state.job(params["endpoint_id"], params["job_id"])
+        return params["worker_id"], job.id
+
+
+def _handed_over(job: Job) -> dict[str, Any]:
+    """Returns a job as a worker gets it; the platform drops an empty input (4.2)."""
+    passed_on = {
+        name: value for name, value in job.request.items() if name != "input" or value != {}
+    }
+    return {"id": job.id, **passed_on}
+
+
+def _nothing() -> Response:
+    return Response(status_code=HTTPStatus.NO_CONTENT)
+
+
+OPERATIONS: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    "job-take/{worker_id}": ("job_take", ("GET",)),
+    "job-take-batch/{worker_id}": ("job_take_batch", ("GET",)),
+    "job-stop/{worker_id}": ("job_stop", ("GET",)),
+    "ping/{worker_id}": ("ping", ("GET",)),
+    "job-done/{worker_id}/{job_id}": ("job_done", ("POST",)),
+    "job-stream/{worker_id}/{job_id}": ("job_stream", ("POST",)),
+}
+"""Path below the endpoint to method of `WorkerApi` and HTTP methods."""

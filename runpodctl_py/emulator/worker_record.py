@@ -1,0 +1,130 @@
+"""One worker as the emulator's state knows it; its process belongs to `workers.py`.
+
+Knows which jobs the worker has, what it has to be told and how long it has been silent. Reads no
+clock: times are given, from `Clock.monotonic` unless a name says otherwise.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum, StrEnum, auto
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class WorkerState(StrEnum):
+    """A worker's state under RunPod's names (API reference 3.2, `Worker`)."""
+
+    INITIALIZING = "INITIALIZING"
+    IDLE = "IDLE"
+    RUNNING = "RUNNING"
+    UNHEALTHY = "UNHEALTHY"
+
+
+class Leaving(Enum):
+    """How a worker has to go."""
+
+    IN_PEACE = auto()
+    """It gets no more jobs, may finish the ones it has, and is asked to leave."""
+    AT_ONCE = auto()
+    """It does not listen, or must not go on: its process group is killed."""
+
+
+@dataclass(slots=True)
+class Worker:
+    """A worker of one endpoint.
+
+    Args:
+        id: Its id, 14 characters, also its pod id.
+        endpoint_id: Whose jobs it takes.
+        version: The endpoint's version that it was started for.
+        started_at: When it was started, in wall time.
+        pid: Its process, while there is one.
+        log_path: Where its output goes.
+    """
+
+    id: str
+    endpoint_id: str
+    version: int
+    started_at: float
+    pid: int | None = None
+    log_path: Path | None = None
+    ready: bool = False
+    unhealthy: bool = False
+    leaving: Leaving | None = None
+    jobs: set[str] = field(default_factory=set)
+    idle_since: float | None = None
+    seen_at: float | None = None
+    stops: list[str] = field(default_factory=list)
+    stop_asked_at: float | None = None
+    absent: frozenset[str] = frozenset()
+
+    @property
+    def state(self) -> WorkerState:
+        """The state RunPod would show."""
+        if self.unhealthy:
+            return WorkerState.UNHEALTHY
+        if not self.ready:
+            return WorkerState.INITIALIZING
+        return WorkerState.RUNNING if self.jobs else WorkerState.IDLE
+
+    @property
+    def serving(self) -> bool:
+        """Whether it has jobs, or will get some."""
+        return not self.unhealthy and self.leaving is None
+
+    def seen(self, now: float) -> None:
+        """Notes a sign of life."""
+        self.seen_at = now
+
+    def polled(self, now: float) -> None:
+        """Notes that it asks for a job: it is up."""
+        self.seen(now)
+        if not self.ready:
+            self.ready = True
+            self.idle_since = now
+
+    def got(self, job_id: str) -> None:
+        """Notes a job that was handed to it."""
+        self.jobs.add(job_id)
+        self.idle_since = None
+
+    def let_go(self, job_id: str, now: float) -> None:
+        """Notes that a job is no longer its business."""
+        self.jobs.discard(job_id)
+        if not self.jobs and self.ready:
+            self.idle_since = now
+
+    def told_to_stop(self) -> list[str]:
+        """Returns the jobs it has to stop, once."""
+        told, self.stops = self.stops, []
+        return told
+
+    def must_stop(self, job_id: str, now: float) -> None:
+        """Notes a job it has to be told to stop; from now on it is expected to react."""
+        self.stops.append(job_id)
+        if self.stop_asked_at is None:
+            self.stop_asked_at = now
+        self.let_go(job_id, now)
+
+    def listened(self) -> None:
+        """Notes that it asks for stop signals again: it has carried out those it was told."""
+        if not self.stops:
+            self.stop_asked_at = None
+
+    def missing_from_ping(self, listed: frozenset[str]) -> frozenset[str]:
+        """Returns the jobs that two pings in a row do not list: the worker has lost them.
+
+        One ping proves nothing: it may have left before the job arrived.
+        """
+        absent = frozenset(self.jobs) - listed
+        lost = absent & self.absent
+        self.absent = absent
+        return lost
+
+    def leave(self, how: Leaving) -> None:
+        """Notes that it has to go; going at once is never softened."""
+        if self.leaving is not Leaving.AT_ONCE:
+            self.leaving = how

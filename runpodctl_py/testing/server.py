@@ -1,0 +1,115 @@
+"""A local RunPod in a thread of its own, for tests that are synchronous or start processes."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import TYPE_CHECKING, Self
+
+from runpodctl_py.emulator.config import EmulatorConfig, Timings, WorkerCommand
+from runpodctl_py.emulator.extra import require_local_extra
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+    from types import TracebackType
+
+    from runpodctl_py.emulator.server import LocalRunPod
+
+
+class LocalRunPodServer:
+    """A local RunPod that runs as long as its `with` block.
+
+    Args:
+        data_folder: Where its state and the workers' logs go; a test's temporary folder.
+        images: How to start images of the test's own: image name to command.
+        worker_env: Variables every worker gets.
+        timings: How long the emulator waits for what.
+
+    Raises:
+        EmulatorError: On entering: it cannot be started here.
+    """
+
+    def __init__(
+        self,
+        data_folder: Path,
+        *,
+        images: Mapping[str, WorkerCommand] | None = None,
+        worker_env: Mapping[str, str] | None = None,
+        timings: Timings | None = None,
+    ) -> None:
+        self._config = EmulatorConfig(
+            data_folder,
+            images=images or {},
+            worker_env=worker_env or {},
+            timings=timings or Timings(),
+        )
+        self._started = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="local-runpod", daemon=True)
+        self._stop: asyncio.Event | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._runpod: LocalRunPod | None = None
+        self._failure: BaseException | None = None
+
+    @property
+    def data_folder(self) -> Path:
+        """Where its state and the workers' logs are."""
+        return self._config.data_folder
+
+    @property
+    def url(self) -> str:
+        """Where it answers, such as http://127.0.0.1:54321."""
+        return "" if self._runpod is None else self._runpod.url
+
+    @property
+    def token(self) -> str:
+        """The API key it accepts."""
+        return "" if self._runpod is None else self._runpod.token
+
+    def environment(self) -> dict[str, str]:
+        """Returns the variables that point official clients and our command line here (6)."""
+        return {
+            "RUNPOD_API_KEY": self.token,
+            "RUNPOD_API_BASE_URL": self.url,
+            "RUNPOD_ENDPOINT_BASE_URL": f"{self.url}/v2",
+        }
+
+    def __enter__(self) -> Self:
+        require_local_extra()
+        self._thread.start()
+        self._started.wait()
+        if self._failure is not None:
+            self._thread.join()
+            raise self._failure
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._loop is not None and self._stop is not None:
+            self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join()
+        if self._failure is not None:
+            raise self._failure
+
+    def _run(self) -> None:
+        try:
+            asyncio.run(self._serve())
+        except BaseException as failure:  # noqa: BLE001 - it is raised again in the test's thread.
+            self._failure = failure
+        finally:
+            self._started.set()
+
+    async def _serve(self) -> None:
+        from runpodctl_py.emulator.server import LocalRunPod
+
+        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
+        runpod = LocalRunPod(self._config)
+        await runpod.start()
+        self._runpod = runpod
+        self._started.set()
+        await self._stop.wait()
+        await runpod.stop()

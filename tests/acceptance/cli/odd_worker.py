@@ -1,0 +1,36 @@
+"""A worker that does what its job's input says, for better or worse."""
+
+from __future__ import annotations
+
+import base64
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import runpod
+
+
+def handler(job: dict[str, Any]) -> Any:
+    """Do one of the things that workers in the wild do."""
+    asked = job["input"]
+    match asked["do"]:
+        case "return":
+            return asked["output"]
+        case "return bytes":
+            return {"images": [base64.b64encode(b"\x89PNG\r\n\x1a\n" * asked["times"]).decode()]}
+        case "raise":
+            raise ValueError(asked["message"])
+        case "die":
+            os._exit(3)
+        case "wait for":
+            # The job ends when the test says so, and not a moment earlier.
+            while not Path(asked["file"]).exists():
+                time.sleep(0.02)
+            return "It was there."
+        case _:
+            raise KeyError(asked["do"])
+
+
+if __name__ == "__main__":
+    runpod.serverless.start({"handler": handler})

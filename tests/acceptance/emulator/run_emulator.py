@@ -1,0 +1,24 @@
+"""What the command line does for `local up`: runs an emulator on a folder."""
+
+import asyncio
+import sys
+from pathlib import Path
+
+from runpodctl_py.emulator.config import EmulatorConfig
+from runpodctl_py.emulator.daemon import Announcement, run_until_stopped
+from runpodctl_py.errors import EmulatorError
+
+
+def ready(_announcement: Announcement) -> None:
+    """Tells whoever waits."""
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
+
+
+config = EmulatorConfig(Path(sys.argv[1]))
+try:
+    asyncio.run(
+        run_until_stopped(config, until_unused="--until-unused" in sys.argv, on_ready=ready)
+    )
+except EmulatorError as error:
+    sys.exit(error.message)

@@ -1,0 +1,122 @@
+"""Nothing survives an emulator, and no job is lost with it."""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+
+from runpodctl_py.emulator import daemon
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    Emulator = Callable[..., subprocess.Popen[str]]
+    Eventually = Callable[[Callable[[], Any]], None]
+
+SAVE_TEMPLATE = """mutation { saveTemplate(input: {name: "t", imageName: "worker-test",
+dockerArgs: "", containerDiskInGb: 5, volumeInGb: 0, env: [], isServerless: true}) { id } }"""
+SAVE_ENDPOINT = """mutation ($t: String) { saveEndpoint(input: {name: "e", templateId: $t,
+workersMin: 1, workersMax: 1}) { id } }"""
+
+
+@pytest.fixture
+def connect(folder: Path) -> Iterator[Callable[[], httpx.Client]]:
+    """Returns clients of the emulator that runs on the folder."""
+    clients: list[httpx.Client] = []
+
+    def connected() -> httpx.Client:
+        found = daemon.find_running(folder)
+        assert found is not None
+        headers = {"Authorization": f"Bearer {found.token}"}
+        clients.append(httpx.Client(base_url=found.url, headers=headers, timeout=30))
+        return clients[-1]
+
+    yield connected
+    for client in clients:
+        client.close()
+
+
+def make_endpoint(client: httpx.Client) -> str:
+    """Makes an endpoint that keeps one bundled worker; returns its id."""
+    made = client.post("/graphql", json={"query": SAVE_TEMPLATE}).json()["data"]
+    body = {"query": SAVE_ENDPOINT, "variables": {"t": made["saveTemplate"]["id"]}}
+    endpoint_id: str = client.post("/graphql", json=body).json()["data"]["saveEndpoint"]["id"]
+    return endpoint_id
+
+
+def idle_worker(client: httpx.Client) -> int | None:
+    """Returns the process id of the first worker that is up."""
+    workers = client.get("/_local/workers").json()["workers"]
+    return next((each["pid"] for each in workers if each["state"] == "IDLE"), None)
+
+
+def is_gone(group: int) -> bool:
+    """Whether a process group has no member left."""
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return True
+    return False
+
+
+@pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGTERM])
+def test_no_worker_survives_the_emulator(
+    emulator: Emulator,
+    connect: Callable[[], httpx.Client],
+    eventually: Eventually,
+    signum: int,
+) -> None:
+    """Neither the worker nor the process that pings for it, however the emulator ends."""
+    process = emulator()
+    client = connect()
+    make_endpoint(client)
+    eventually(lambda: idle_worker(client))
+    group = idle_worker(client)
+    assert group is not None
+    assert not is_gone(group)
+    process.send_signal(signum)
+    process.wait()
+    eventually(lambda: is_gone(group))
+
+
+def test_a_killed_workers_ping_process_is_killed_too(
+    emulator: Emulator, connect: Callable[[], httpx.Client], eventually: Eventually
+) -> None:
+    """Left alone it would ping on for ever; a new worker takes the dead one's place."""
+    emulator()
+    client = connect()
+    make_endpoint(client)
+    eventually(lambda: idle_worker(client))
+    group = idle_worker(client)
+    assert group is not None
+    os.kill(group, signal.SIGKILL)
+    eventually(lambda: is_gone(group))
+    eventually(lambda: idle_worker(client) not in {None, group})
+
+
+def test_jobs_outlive_a_killed_emulator(
+    emulator: Emulator, connect: Callable[[], httpx.Client], eventually: Eventually
+) -> None:
+    """A result stays, and what was running or waiting is done by the next emulator."""
+    task = {"task_type": "text_processing", "text": "hello"}
+    process = emulator()
+    client = connect()
+    endpoint_id = make_endpoint(client)
+    url = f"/v2/{endpoint_id}"
+    done = client.post(f"{url}/runsync", json={"input": task}).json()
+    jobs = [client.post(f"{url}/run", json={"input": task}).json()["id"] for _ in range(2)]
+    process.kill()
+    process.wait()
+
+    emulator()
+    client = connect()
+    assert client.get(f"{url}/status/{done['id']}").json() == done
+    for job_id in jobs:
+        final = client.get(f"{url}/status-sync/{job_id}?wait=20000").json()
+        assert final["status"] in {"COMPLETED", "FAILED"}

@@ -1,0 +1,113 @@
+"""The command line called in this process, with a local RunPod in a thread beside it."""
+
+from __future__ import annotations
+
+import io
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+
+from runpodctl_py.cli.app import main
+from runpodctl_py.testing import LocalRunPodServer, WorkerCommand
+from tests.acceptance.cli import odd_worker
+from tests.acceptance.cli.person import Said
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_VERSIONS = "query { myself { endpoints { id version } podTemplates { id } } }"
+
+
+@dataclass(frozen=True)
+class CommandLine:
+    """Calls `main` and reads what it printed."""
+
+    capture: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch
+
+    def __call__(self, *arguments: str, stdin: str = "") -> Said:
+        """Run one command to its exit."""
+        self.monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin.encode())))
+        self.capture.readouterr()
+        with pytest.raises(SystemExit) as exited:
+            main(arguments)
+        printed = self.capture.readouterr()
+        code = exited.value.code
+        return Said(code if isinstance(code, int) else 0, printed.out, printed.err)
+
+
+@dataclass(frozen=True)
+class Account:
+    """What RunPod has of this account, asked without our client."""
+
+    server: LocalRunPodServer
+
+    def versions(self) -> dict[str, int]:
+        """Return each endpoint's version: a counter of the changes that replace its workers."""
+        return {each["id"]: each["version"] for each in self._ask()["endpoints"]}
+
+    def template_ids(self) -> list[str]:
+        """Return the ids of the templates."""
+        return [each["id"] for each in self._ask()["podTemplates"]]
+
+    def _ask(self) -> dict[str, Any]:
+        headers = {"Authorization": f"Bearer {self.server.token}"}
+        answer = httpx.post(
+            f"{self.server.url}/graphql", json={"query": _VERSIONS}, headers=headers
+        )
+        found: dict[str, Any] = answer.json()["data"]["myself"]
+        return found
+
+
+@pytest.fixture(scope="session")
+def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalRunPodServer]:
+    """A local RunPod for the whole session, with the image `odd` and a quick test worker."""
+    command = WorkerCommand([sys.executable, "-u", str(Path(odd_worker.__file__))])
+    folder = tmp_path_factory.mktemp("runpod")
+    environment = {"WORKER_TIME_SCALE": "0.02"}
+    with LocalRunPodServer(folder, images={"odd": command}, worker_env=environment) as server:
+        yield server
+
+
+@pytest.fixture
+def server(
+    shared_server: LocalRunPodServer, monkeypatch: pytest.MonkeyPatch
+) -> LocalRunPodServer:
+    """The local RunPod, and the variables that make it the RunPod of this test."""
+    for name, value in shared_server.environment().items():
+        monkeypatch.setenv(name, value)
+    return shared_server
+
+
+@pytest.fixture
+def account(server: LocalRunPodServer) -> Account:
+    """The account, seen from RunPod's side."""
+    return Account(server)
+
+
+@pytest.fixture
+def cli(
+    server: LocalRunPodServer,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> CommandLine:
+    """The command line of somebody who has a key."""
+    assert server.token
+    return CommandLine(capsys, monkeypatch)
+
+
+@pytest.fixture
+def odd(cli: CommandLine) -> str:
+    """The id of an endpoint whose workers do what the input says."""
+    said = cli(
+        *("setup-test", "--name", "odd", "--image", "odd", "--idle-timeout", "600"),
+        *("--env-file", "odd.env", "--json"),
+    )
+    assert (said.code, said.stderr) == (0, "")
+    Path("odd.env").unlink(missing_ok=True)
+    endpoint_id: str = said.document["endpoint_id"]
+    return endpoint_id

@@ -1,0 +1,78 @@
+"""Which command an image is, and what its worker may see."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from runpodctl_py.emulator.config import WorkerCommand
+from runpodctl_py.emulator.images import (
+    command_for,
+    environment,
+    platform_environment,
+    short_name,
+)
+from runpodctl_py.emulator.model import Template
+from runpodctl_py.emulator.worker_record import Worker
+
+
+@pytest.mark.parametrize(
+    ("image", "name"),
+    [
+        ("worker-test", "worker-test"),
+        ("me/worker-test:1.2", "worker-test"),
+        ("host:5000/me/worker-test", "worker-test"),
+        ("me/worker-test:1@sha256:00ff", "worker-test"),
+        ("me/worker-test@sha256:00ff", "worker-test"),
+    ],
+)
+def test_registry_tag_and_digest_do_not_matter(image: str, name: str) -> None:
+    """Only the last path component does."""
+    assert short_name(image) == name
+
+
+def test_the_bundled_worker_is_known() -> None:
+    """It runs in this interpreter, from the folder that holds its package."""
+    command = command_for("someone/worker-test:dev", {})
+    assert command is not None
+    assert list(command.argv) == [sys.executable, "-u", "-m", "worker"]
+    assert command.env["WORKER_TASK"] == "test"
+    assert (Path(command.env["PYTHONPATH"]) / "worker").is_dir()
+
+
+def test_told_images_come_first() -> None:
+    """By full name, then by short name, then the bundled ones; others nobody can start."""
+    full, short = WorkerCommand(["full"]), WorkerCommand(["short"])
+    images = {"me/a:1": full, "a": short, "worker-test": short}
+    assert command_for("me/a:1", images) is full
+    assert command_for("me/a:2", images) is short
+    assert command_for("worker-test", images) is short
+    assert command_for("me/b", images) is None
+
+
+def test_a_worker_sees_little_of_the_users_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No key gets in; the template overrides the image, the platform overrides everybody."""
+    for name in ("RUNPOD_API_KEY", "AWS_SECRET_ACCESS_KEY", "HF_TOKEN"):
+        monkeypatch.setenv(name, "secret")
+    monkeypatch.setenv("WORKER_NOTE", "passed")
+    template = Template(
+        id="t", name="t", image_name="i", env={"A": "template", "RUNPOD_AI_API_KEY": "mine"}
+    )
+    worker = Worker("worker00000000", "endpoint000000", 0, 0.0)
+    env = environment(
+        worker,
+        template,
+        WorkerCommand(["x"], env={"A": "image", "B": "image"}),
+        {"B": "extra"},
+        platform_environment("http://127.0.0.1:1", worker, "key", 500, Path("/empty")),
+    )
+    assert "secret" not in env.values()
+    assert (env["A"], env["B"], env["WORKER_NOTE"]) == ("template", "extra", "passed")
+    assert env["RUNPOD_AI_API_KEY"] == "key"
+    assert env["HOME"] == "/empty"
+    assert env["RUNPOD_PING_INTERVAL"] == "1000"
+    assert env["RUNPOD_WEBHOOK_GET_JOB"] == (
+        "http://127.0.0.1:1/v2/endpoint000000/job-take/worker00000000?gpu=local"
+    )

@@ -1,0 +1,274 @@
+"""What clients, workers and time do to a job."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from runpodctl_py.emulator.errors import JobApiError
+from runpodctl_py.emulator.jobs import RETENTION_S, SYNC_RETENTION_S, JobStatus
+from runpodctl_py.emulator.worker_record import Leaving
+
+if TYPE_CHECKING:
+    from conftest import World
+
+
+def test_a_job_is_handed_out_once(world: World) -> None:
+    """The second worker gets nothing."""
+    endpoint = world.endpoint()
+    world.running(endpoint)
+    assert world.state.take(world.worker(endpoint), 1) == []
+
+
+def test_jobs_are_handed_out_in_order(world: World) -> None:
+    """The oldest comes first, and a batch takes no more than it asked for."""
+    endpoint = world.endpoint()
+    jobs = [world.submit(endpoint) for _ in range(3)]
+    taken = world.state.take(world.worker(endpoint), 2)
+    assert [each.id for each in taken] == [each.id for each in jobs[:2]]
+
+
+def test_a_result_completes_the_job(world: World) -> None:
+    """The output is there, and the times are measured from assignment."""
+    endpoint = world.endpoint()
+    job = world.submit(endpoint)
+    worker = world.worker(endpoint)
+    world.clock.advance(2)
+    world.state.take(worker, 1)
+    world.clock.advance(3)
+    world.state.result(worker.id, job.id, {"output": 42})
+    done = world.job(job)
+    assert done.status is JobStatus.COMPLETED
+    assert done.outcome == {"output": 42}
+    assert done.started_at == job.created_at + 2
+    assert done.finished_at == job.created_at + 5
+
+
+def test_an_error_fails_the_job(world: World) -> None:
+    """Whatever else the result holds stays beside the error."""
+    job, worker = world.running(world.endpoint())
+    world.state.result(worker.id, job.id, {"error": "bad", "output": {"extra": 1}})
+    assert world.job(job).status is JobStatus.FAILED
+    assert world.job(job).outcome == {"error": "bad", "output": {"extra": 1}}
+
+
+def test_late_progress_is_ignored(world: World) -> None:
+    """An update that arrives after the result changes nothing."""
+    job, worker = world.running(world.endpoint())
+    world.state.progress(worker.id, job.id, "half")
+    assert world.job(job).outcome == {"output": "half"}
+    world.state.result(worker.id, job.id, {"output": "all"})
+    world.state.progress(worker.id, job.id, "half")
+    assert world.job(job).outcome == {"output": "all"}
+
+
+def test_a_second_result_is_ignored(world: World) -> None:
+    """The first word counts."""
+    job, worker = world.running(world.endpoint())
+    world.state.result(worker.id, job.id, {"output": 1})
+    world.state.result(worker.id, job.id, {"error": "too late"})
+    assert world.job(job).outcome == {"output": 1}
+
+
+def test_a_lost_job_is_queued_once_more(world: World) -> None:
+    """The first worker's death costs a retry, the second one's the job."""
+    endpoint = world.endpoint()
+    job, worker = world.running(endpoint)
+    world.state.remove_worker(worker.id)
+    assert world.job(job).status is JobStatus.IN_QUEUE
+    second = world.worker(endpoint)
+    world.state.take(second, 1)
+    world.state.remove_worker(second.id)
+    failed = world.job(job)
+    assert failed.status is JobStatus.FAILED
+    assert failed.outcome == {"error": "job timed out after 1 retries"}
+    assert failed.retries == 1
+    assert world.state.health(endpoint.id).counters.retried == 1
+
+
+def test_the_lost_workers_result_is_discarded(world: World) -> None:
+    """Once the job is somebody else's, the first worker's word does not count."""
+    endpoint = world.endpoint()
+    job, worker = world.running(endpoint)
+    world.state.poll_started(worker.id, holds_jobs=False)
+    second = world.worker(endpoint)
+    world.state.take(second, 1)
+    world.state.result(worker.id, job.id, {"output": "old"})
+    assert world.job(job).status is JobStatus.IN_PROGRESS
+    world.state.result(second.id, job.id, {"output": "new"})
+    assert world.job(job).outcome == {"output": "new"}
+
+
+def test_a_worker_without_jobs_has_lost_those_it_was_given(world: World) -> None:
+    """A poll that says so is the only sign of a result that could not be sent."""
+    endpoint = world.endpoint()
+    job, worker = world.running(endpoint)
+    world.state.poll_started(worker.id, holds_jobs=True)
+    assert world.job(job).status is JobStatus.IN_PROGRESS
+    world.state.poll_started(worker.id, holds_jobs=False)
+    assert world.job(job).status is JobStatus.IN_QUEUE
+    assert world.job(job).retries == 1
+
+
+def test_a_job_missing_from_two_pings_is_lost(world: World) -> None:
+    """One ping may have left before the job arrived."""
+    job, worker = world.running(world.endpoint())
+    world.state.pinged(worker.id, [], unhealthy=False)
+    assert world.job(job).status is JobStatus.IN_PROGRESS
+    world.state.pinged(worker.id, [job.id], unhealthy=False)
+    world.state.pinged(worker.id, [], unhealthy=False)
+    assert world.job(job).status is JobStatus.IN_PROGRESS
+    world.state.pinged(worker.id, [], unhealthy=False)
+    assert world.job(job).status is JobStatus.IN_QUEUE
+
+
+def test_a_job_put_back_is_first_and_costs_no_retry(world: World) -> None:
+    """A worker that hung up while it was handed the job never had it."""
+    endpoint = world.endpoint()
+    first, worker = world.running(endpoint)
+    world.submit(endpoint)
+    world.state.put_back(worker, [first])
+    assert world.state.jobs.queue(endpoint.id, 1) == [world.job(first)]
+    assert world.job(first).retries == 0
+
+
+def test_cancelling_a_queued_job_takes_it_out(world: World) -> None:
+    """No worker gets it any more."""
+    endpoint = world.endpoint()
+    job = world.submit(endpoint)
+    assert world.state.cancel(endpoint.id, job.id).status is JobStatus.CANCELLED
+    assert world.state.take(world.worker(endpoint), 1) == []
+
+
+def test_cancelling_a_running_job_tells_its_worker(world: World) -> None:
+    """The worker is told once, and what it still sends is discarded."""
+    endpoint = world.endpoint()
+    job, worker = world.running(endpoint)
+    world.state.cancel(endpoint.id, job.id)
+    assert worker.told_to_stop() == [job.id]
+    assert worker.told_to_stop() == []
+    world.state.result(worker.id, job.id, {"output": 1})
+    assert world.job(job).status is JobStatus.CANCELLED
+    assert world.job(job).outcome == {}
+
+
+def test_cancelling_a_finished_job_changes_nothing(world: World) -> None:
+    """Its status is answered as it is."""
+    endpoint = world.endpoint()
+    job, worker = world.running(endpoint)
+    world.state.result(worker.id, job.id, {"output": 1})
+    assert world.state.cancel(endpoint.id, job.id).status is JobStatus.COMPLETED
+
+
+def test_a_worker_that_does_not_stop_has_to_go(world: World) -> None:
+    """A synchronous handler never hears of the cancellation; its process is ended."""
+    endpoint = world.endpoint()
+    job, worker = world.running(endpoint)
+    world.state.cancel(endpoint.id, job.id)
+    world.clock.advance(2.9)
+    world.state.sweep()
+    assert worker.leaving is None
+    world.clock.advance(0.2)
+    world.state.sweep()
+    assert worker.leaving is Leaving.AT_ONCE
+
+
+def test_a_worker_that_listens_again_may_stay(world: World) -> None:
+    """Its next poll for stop signals shows that it has carried out the last one."""
+    endpoint = world.endpoint()
+    job, worker = world.running(endpoint)
+    world.state.cancel(endpoint.id, job.id)
+    worker.told_to_stop()
+    world.state.stop_poll_started(worker.id)
+    world.clock.advance(5)
+    world.state.sweep()
+    assert worker.leaving is None
+
+
+@pytest.mark.parametrize(("sync", "kept_s"), [(False, RETENTION_S), (True, SYNC_RETENTION_S)])
+def test_a_result_is_kept_for_its_time(world: World, sync: bool, kept_s: int) -> None:  # noqa: FBT001 - a parameter of the test.
+    """A moment before, it is there; at the end of the time it is gone, swept or not."""
+    endpoint = world.endpoint()
+    job = world.submit(endpoint, sync=sync)
+    worker = world.worker(endpoint)
+    world.state.take(worker, 1)
+    world.state.result(worker.id, job.id, {"output": 1})
+    world.clock.advance(kept_s - 0.1)
+    world.state.sweep()
+    assert world.job(job).status is JobStatus.COMPLETED
+    world.clock.advance(0.1)
+    with pytest.raises(JobApiError, match="not found"):
+        world.job(job)
+    world.state.sweep()
+    assert world.store.load().jobs == []
+
+
+def test_a_queued_job_is_forgotten_at_the_end_of_its_life(world: World) -> None:
+    """The time to live counts from submission, and the queue is empty afterwards."""
+    endpoint = world.endpoint()
+    world.submit(endpoint, ttl_ms=10_000)
+    assert world.state.next_due_s() == 10
+    world.clock.advance(10)
+    world.state.sweep()
+    assert world.state.health(endpoint.id).in_queue == 0
+    assert world.state.next_due_s() is None
+
+
+def test_a_running_job_is_forgotten_and_its_worker_told(world: World) -> None:
+    """The end of its life stops it."""
+    job, worker = world.running(world.endpoint(), ttl_ms=10_000)
+    world.clock.advance(10)
+    world.state.sweep()
+    assert worker.told_to_stop() == [job.id]
+    assert worker.jobs == set()
+
+
+def test_an_execution_timeout_ends_job_and_worker(world: World) -> None:
+    """The time counts from assignment, not from submission."""
+    endpoint = world.endpoint()
+    job = world.submit(endpoint, execution_timeout_ms=5_000)
+    world.clock.advance(4)
+    worker = world.worker(endpoint)
+    world.state.take(worker, 1)
+    world.clock.advance(4)
+    world.state.sweep()
+    assert world.job(job).status is JobStatus.IN_PROGRESS
+    world.clock.advance(1)
+    world.state.sweep()
+    assert world.job(job).status is JobStatus.TIMED_OUT
+    assert world.job(job).outcome == {"error": "executionTimeout exceeded"}
+    assert worker.leaving is Leaving.AT_ONCE
+
+
+def test_deleting_an_endpoint_ends_its_jobs_and_workers(world: World) -> None:
+    """Nothing of it is left but workers on their way out."""
+    endpoint = world.endpoint()
+    job, worker = world.running(endpoint)
+    world.submit(endpoint)
+    world.state.delete_endpoint(endpoint.id)
+    assert worker.leaving is Leaving.AT_ONCE
+    world.state.remove_worker(worker.id)
+    assert world.store.load().jobs == []
+    with pytest.raises(JobApiError, match=f"endpoint {endpoint.id} not found"):
+        world.job(job)
+
+
+def test_another_endpoints_job_is_not_found(world: World) -> None:
+    """A job is known below its own endpoint only."""
+    job = world.submit(world.endpoint())
+    with pytest.raises(JobApiError, match="not found"):
+        world.state.job(world.endpoint().id, job.id)
+
+
+def test_whoever_waits_for_a_job_is_woken(world: World) -> None:
+    """Its name rings when it is assigned, progresses and ends."""
+    endpoint = world.endpoint()
+    job, worker = world.running(endpoint)
+    for move in (
+        lambda: world.state.progress(worker.id, job.id, 1),
+        lambda: world.state.result(worker.id, job.id, {"output": 1}),
+    ):
+        world.rung.clear()
+        move()
+        assert job.id in world.rung

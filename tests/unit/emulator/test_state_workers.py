@@ -1,0 +1,96 @@
+"""What workers say about themselves, and what their silence means."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from runpodctl_py.emulator.jobs import JobStatus
+from runpodctl_py.emulator.worker_record import Leaving, WorkerState
+
+if TYPE_CHECKING:
+    from conftest import World
+
+
+def test_a_worker_is_initializing_until_it_asks_for_a_job(world: World) -> None:
+    """Then it is idle, and running while it has a job."""
+    endpoint = world.endpoint()
+    worker = world.state.add_worker(endpoint)
+    assert worker.state is WorkerState.INITIALIZING
+    world.state.poll_started(worker.id, holds_jobs=False)
+    assert worker.state is WorkerState.IDLE
+    world.submit(endpoint)
+    world.state.take(worker, 1)
+    assert worker.state is WorkerState.RUNNING
+
+
+def test_health_counts_every_state(world: World) -> None:
+    """Workers on their way out are not counted."""
+    endpoint = world.endpoint(workers_max=9)
+    world.running(endpoint)
+    world.worker(endpoint)
+    world.state.add_worker(endpoint)
+    world.state.mark_unhealthy(world.state.add_worker(endpoint).id)
+    world.state.leave(world.worker(endpoint).id, Leaving.IN_PEACE)
+    health = world.state.health(endpoint.id)
+    assert health.workers == dict.fromkeys(WorkerState, 1)
+    assert (health.in_queue, health.in_progress) == (0, 1)
+
+
+def test_a_leaving_worker_gets_nothing(world: World) -> None:
+    """A job handed to it after its SIGTERM would be lost without a word."""
+    endpoint = world.endpoint()
+    worker = world.worker(endpoint)
+    world.state.leave(worker.id, Leaving.IN_PEACE)
+    world.submit(endpoint)
+    assert world.state.take(worker, 1) == []
+    assert world.state.poll_started(worker.id, holds_jobs=False) is None
+
+
+def test_going_at_once_is_not_softened(world: World) -> None:
+    """Whoever has to be killed is not asked instead."""
+    worker = world.worker(world.endpoint())
+    world.state.leave(worker.id, Leaving.AT_ONCE)
+    world.state.leave(worker.id, Leaving.IN_PEACE)
+    assert worker.leaving is Leaving.AT_ONCE
+
+
+def test_an_unhealthy_ping_takes_the_worker_out(world: World) -> None:
+    """Its jobs are queued again, and it is asked to leave."""
+    job, worker = world.running(world.endpoint())
+    world.state.pinged(worker.id, [job.id], unhealthy=True)
+    assert worker.state is WorkerState.UNHEALTHY
+    assert worker.leaving is Leaving.IN_PEACE
+    assert world.job(job).status is JobStatus.IN_QUEUE
+
+
+def test_three_missed_pings_mean_death(world: World) -> None:
+    """Any sign of life starts the count again."""
+    job, worker = world.running(world.endpoint())
+    world.clock.advance(29)
+    world.state.pinged(worker.id, [job.id], unhealthy=False)
+    world.clock.advance(29)
+    world.state.sweep()
+    assert worker.leaving is None
+    world.clock.advance(1)
+    world.state.sweep()
+    assert worker.leaving is Leaving.AT_ONCE
+    assert world.job(job).status is JobStatus.IN_QUEUE
+
+
+def test_a_worker_that_still_loads_is_not_missed(world: World) -> None:
+    """Before its first word, silence means nothing: models take their time."""
+    worker = world.state.add_worker(world.endpoint())
+    world.clock.advance(600)
+    world.state.sweep()
+    assert worker.leaving is None
+
+
+def test_unknown_workers_are_suffered(world: World) -> None:
+    """What a worker says that is gone already changes nothing."""
+    job, _ = world.running(world.endpoint())
+    assert world.state.poll_started("gone", holds_jobs=False) is None
+    world.state.pinged("gone", [job.id], unhealthy=True)
+    world.state.result("gone", job.id, {"output": 1})
+    world.state.stop_poll_started("gone")
+    world.state.remove_worker("gone")
+    assert world.job(job).status is JobStatus.IN_PROGRESS

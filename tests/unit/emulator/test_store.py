@@ -1,0 +1,76 @@
+"""What outlives a restart."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import TYPE_CHECKING
+
+import pytest
+
+from runpodctl_py.emulator.jobs import JobStatus
+from runpodctl_py.emulator.store import SqliteStore
+from runpodctl_py.errors import EmulatorError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from conftest import World
+
+    from runpodctl_py.emulator.store import Store
+
+
+def test_everything_comes_back_as_it_was(tmp_path: Path, start: Callable[[Store], World]) -> None:
+    """Templates, endpoints, counters and jobs are equal after a restart."""
+    path = tmp_path / "state.sqlite3"
+    store = SqliteStore(path)
+    world = start(store)
+    endpoint = world.endpoint(network_volume_ids=("v",), workers_max=2)
+    done, worker = world.running(endpoint)
+    world.state.result(worker.id, done.id, {"output": {"text": "\ud800 lone"}})
+    queued = world.submit(endpoint, ttl_ms=99_000, low_priority=True)
+    before = store.load()
+    store.close()
+
+    again = SqliteStore(path)
+    assert again.load() == before
+    state = start(again).state
+    assert state.job(endpoint.id, done.id).outcome == {"output": {"text": "\ud800 lone"}}
+    assert state.jobs.queue(endpoint.id, 9) == [queued]
+    assert state.control.endpoints == {endpoint.id: endpoint}
+    assert state.health(endpoint.id).counters.completed == 1
+    again.close()
+
+
+def test_a_running_job_is_queued_once_more_after_a_kill(
+    tmp_path: Path, start: Callable[[Store], World]
+) -> None:
+    """The second kill fails it."""
+    store = SqliteStore(tmp_path / "state.sqlite3")
+    world = start(store)
+    endpoint = world.endpoint()
+    job, _ = world.running(endpoint)
+    for status in (JobStatus.IN_QUEUE, JobStatus.FAILED):
+        world = start(store)
+        assert world.job(job).status is status
+        world.state.take(world.worker(endpoint), 1)
+    store.close()
+
+
+def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
+    """An older version of this package must not touch what it does not understand."""
+    path = tmp_path / "state.sqlite3"
+    SqliteStore(path).close()
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA user_version = 99")
+    connection.close()
+    with pytest.raises(EmulatorError, match="newer version"):
+        SqliteStore(path)
+
+
+def test_a_broken_file_is_an_error_with_words(tmp_path: Path) -> None:
+    """SQLite's own exceptions do not get out."""
+    path = tmp_path / "state.sqlite3"
+    path.write_bytes(b"no database at all, but long enough to be looked at" * 20)
+    with pytest.raises(EmulatorError, match="database cannot be used"):
+        SqliteStore(path)

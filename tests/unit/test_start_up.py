@@ -1,0 +1,60 @@
+"""What a start imports. The one unit test that starts processes: an import cannot be undone."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+#: Each of these takes longer to import than the rest of a start together.
+HEAVY = {
+    "gql",
+    "graphql",
+    "httpx",
+    "httpx2",
+    "platformdirs",
+    "pydantic",
+    "rich.progress",
+    "runpod",
+    "sqlite3",
+    "stamina",
+    "starlette",
+    "uvicorn",
+}
+
+_DRIVER = """
+import json, sys
+from runpodctl_py.__main__ import main
+try:
+    main()
+finally:
+    print(json.dumps(sorted(sys.modules)), file=sys.stderr)
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        ([], 2),
+        (["--help"], 0),
+        (["--version"], 0),
+        (["submit", "--help"], 0),
+        (["setup-test", "--help"], 0),
+        (["endpoints", "--help"], 0),
+        (["local", "--help"], 0),
+        (["frobnicate"], 2),
+        (["submit", "--bogus"], 2),
+        (["gpus"], 0),
+        (["help", "exit-codes"], 0),
+    ],
+    ids=lambda value: " ".join(value) or "nothing" if isinstance(value, list) else "",
+)
+def test_a_short_answer_imports_nothing_heavy(arguments: list[str], code: int) -> None:
+    """Help, the version and a usage error come without any library of the network."""
+    done = subprocess.run(
+        [sys.executable, "-c", _DRIVER, *arguments], capture_output=True, text=True, check=False
+    )
+    imported = set(json.loads(done.stderr.splitlines()[-1]))
+    assert (done.returncode, imported & HEAVY) == (code, set())
