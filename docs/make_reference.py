@@ -22,8 +22,7 @@ Made from the commands' own help by `python docs/make_reference.py`; do not edit
 
 
 def plain(text: str) -> str:
-    """Return help text without Typer's markup, fit for a table cell."""
-    text = re.sub(r"\[/?dim\]", "", text)
+    """Return help text fit for a table cell."""
     return " ".join(text.split()).replace("|", "\\|")
 
 
@@ -36,7 +35,7 @@ def command_section(path: str, command: Any) -> list[str]:
         return sections
     arguments = [p for p in command.params if p.param_type_name == "argument"]
     usage = " ".join([path, *map(metavar, arguments)])
-    head, _, examples = (command.help or "").partition("[dim]Example")
+    head, _, examples = (command.help or "").partition("\b\nExample")
     lines = [f"## `{usage}`", "", plain(head), ""]
     found = re.findall(r"^\s+((?:\S.* )?runpodctl-py .*|cat .*|eval .*)$", examples, re.MULTILINE)
     if found:

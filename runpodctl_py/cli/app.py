@@ -16,6 +16,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from runpodctl_py import __version__
+from runpodctl_py.cli.house_style import App, help_text
 from runpodctl_py.cli.output import Output
 from runpodctl_py.errors import InterruptedRunError, RunpodctlError, UsageError
 
@@ -64,8 +65,17 @@ class RootGroup(TyperGroup):
         super().__init__(**attrs)
         for name, entry in COMMANDS.items():
             self.add_command(
-                TyperCommand(name, callback=None, help=entry.help, rich_help_panel=entry.panel)
+                TyperCommand(name, callback=None, help=entry.help, rich_markup_mode=None)
             )
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 # Click's signature
+        """List the commands by what they are for."""
+        width = max(map(len, COMMANDS))
+        for panel in dict.fromkeys(entry.panel for entry in COMMANDS.values()):
+            with formatter.section(panel):
+                formatter.write_dl(
+                    [(f"{n:<{width}}", e.help) for n, e in COMMANDS.items() if e.panel == panel]
+                )
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Replace the name's placeholder by the command itself."""
@@ -83,11 +93,10 @@ def load_command(name: str) -> Any:
     return command
 
 
-app = typer.Typer(
+app = App(
     cls=RootGroup,
     no_args_is_help=True,
-    rich_markup_mode="rich",
-    pretty_exceptions_enable=False,
+    add_completion=True,
     context_settings={"help_option_names": ["--help", "-h"]},
 )
 
@@ -98,7 +107,6 @@ def _show_version(asked: bool) -> None:  # noqa: FBT001 # Typer calls it with th
         raise typer.Exit
 
 
-@app.callback()
 def root(
     *,
     _version: Annotated[
@@ -108,16 +116,16 @@ def root(
 ) -> None:
     """From an image to a file on your disk, on RunPod Serverless or on your own machine.
 
-    [dim]Try it, without an account:[/dim]
-
+    Example, without an account:
       runpodctl-py submit --task text_processing --local
 
-    [dim]On RunPod (with RUNPOD_API_KEY in .env):[/dim]
-
+    Example on RunPod, with RUNPOD_API_KEY in .env:
       runpodctl-py setup-test
-
       runpodctl-py submit --task text_processing --input-file report.txt
     """
+
+
+app.callback(help=help_text(root.__doc__ or ""))(root)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

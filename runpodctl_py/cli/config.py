@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import typer
-
 from runpodctl_py import settings as settings_module
 from runpodctl_py.cli import options
 from runpodctl_py.cli.context import opened
+from runpodctl_py.cli.house_style import App
 from runpodctl_py.cli.output import Column, Output
 
-app = typer.Typer(no_args_is_help=True, add_completion=False)
+app = App(no_args_is_help=True)
 
 
 @app.callback()
@@ -29,10 +28,8 @@ def show(
 
     The order: flag, environment, the nearest .env (searched upwards), user file, default.
 
-    [dim]Examples:[/dim]
-
+    Examples:
       runpodctl-py config show
-
       runpodctl-py config show --json
     """
     from runpodctl_py.presets import loading

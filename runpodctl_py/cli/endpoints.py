@@ -8,6 +8,7 @@ import typer
 
 from runpodctl_py.cli import options
 from runpodctl_py.cli.context import opened, run
+from runpodctl_py.cli.house_style import App
 from runpodctl_py.cli.output import Column, Output
 from runpodctl_py.errors import NotFoundError
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from runpodctl_py.jsontypes import JsonObject
     from runpodctl_py.settings import Settings
 
-app = typer.Typer(no_args_is_help=True, add_completion=False)
+app = App(no_args_is_help=True)
 
 
 @app.callback()
@@ -36,10 +37,8 @@ def list_endpoints(
 ) -> None:
     """List the account's endpoints: a table on a terminal, JSON in a pipe.
 
-    [dim]Examples:[/dim]
-
+    Examples:
       runpodctl-py endpoints list
-
       runpodctl-py endpoints list --json | jq -r '.[].id'
     """
     output = Output(as_json=as_json)
@@ -80,8 +79,7 @@ def get(
 ) -> None:
     """Show one endpoint, every field.
 
-    [dim]Example:[/dim]
-
+    Example:
       runpodctl-py endpoints get i02xupws21hp6i
     """
     output = Output(as_json=as_json)

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import typer
-
 from runpodctl_py.cli import options
+from runpodctl_py.cli.house_style import App
 from runpodctl_py.cli.output import Column, Output
 from runpodctl_py.gpus import POOLS
 
-app = typer.Typer(add_completion=False)
+app = App()
 
 
 @app.command()
 def gpus(*, as_json: options.Json = False) -> None:
     """List the GPU pools: cards, memory, price per second and per hour, and per worker.
 
-    [dim]Examples:[/dim]
-
+    Examples:
       runpodctl-py gpus
-
       runpodctl-py setup-test --gpu AMPERE_24,ADA_24
-
       runpodctl-py setup-test --gpu 'AMPERE_48,-NVIDIA A40'
     """
     rows = [

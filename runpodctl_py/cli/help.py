@@ -8,13 +8,14 @@ import typer
 
 from runpodctl_py import errors
 from runpodctl_py.cli import options
+from runpodctl_py.cli.house_style import App
 from runpodctl_py.cli.output import Column, Output
 from runpodctl_py.presets import loading
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-app = typer.Typer(no_args_is_help=True, add_completion=False)
+app = App(no_args_is_help=True)
 
 #: What each exit code means; the tests hold it against the error tree.
 EXIT_CODES = {
@@ -44,8 +45,7 @@ def explain() -> None:
 def exit_codes(*, as_json: options.Json = False) -> None:
     """List the exit codes, one per meaning.
 
-    [dim]Example:[/dim]
-
+    Example:
       runpodctl-py help exit-codes
     """
     Output(as_json=as_json).table(
@@ -59,8 +59,7 @@ def exit_codes(*, as_json: options.Json = False) -> None:
 def error_codes(*, as_json: options.Json = False) -> None:
     """List the error codes of --json, with their exit codes.
 
-    [dim]Example:[/dim]
-
+    Example:
       runpodctl-py help errors --json
     """
     found = sorted({(kind.code, kind.exit_code) for kind in error_classes()})
@@ -77,8 +76,7 @@ def inputs(
 ) -> None:
     """List what a preset's jobs take: fields, limits, defaults.
 
-    [dim]Example:[/dim]
-
+    Example:
       runpodctl-py help inputs chatterbox
     """
     fields = loading.load(preset).input

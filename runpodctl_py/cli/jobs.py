@@ -9,6 +9,7 @@ import typer
 
 from runpodctl_py.cli import options
 from runpodctl_py.cli.context import Context, endpoint_id, opened, run
+from runpodctl_py.cli.house_style import App
 from runpodctl_py.cli.output import Column, Output, paint, seconds_text
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from runpodctl_py.jsontypes import JsonObject
     from runpodctl_py.presets.model import Preset
 
-app = typer.Typer(add_completion=False)
+app = App()
 
 _Answer = TypeVar("_Answer")
 
@@ -40,8 +41,7 @@ def status(
 ) -> None:
     """Show a job as it is now. The exit code is the job's: 10 failed, 11 cancelled, 12 timed out.
 
-    [dim]Example:[/dim]
-
+    Example:
       runpodctl-py status 8f3c2a54-…-u1 --endpoint i02xupws21hp6i
     """
     output = Output(as_json=as_json)
@@ -75,8 +75,7 @@ def watch(
 ) -> None:
     """Follow a job that was sent before, and save its files.
 
-    [dim]Example:[/dim]
-
+    Example:
       runpodctl-py watch 8f3c2a54-…-u1 --endpoint i02xupws21hp6i
     """
     from runpodctl_py.cli.following import Session, Wish
@@ -112,8 +111,7 @@ def cancel(
 ) -> None:
     """Cancel a job, queued or running.
 
-    [dim]Example:[/dim]
-
+    Example:
       runpodctl-py cancel 8f3c2a54-…-u1 --endpoint i02xupws21hp6i
     """
     output = Output(as_json=as_json)
@@ -142,10 +140,8 @@ def health(
 ) -> None:
     """Show how many jobs and workers an endpoint has, by state.
 
-    [dim]Examples:[/dim]
-
+    Examples:
       runpodctl-py health i02xupws21hp6i
-
       runpodctl-py health --preset test --local
     """
     output = Output(as_json=as_json)

@@ -12,6 +12,7 @@ import typer
 
 from runpodctl_py.cli import options
 from runpodctl_py.cli.context import run
+from runpodctl_py.cli.house_style import App
 from runpodctl_py.cli.output import Column, Output, paint
 from runpodctl_py.errors import EmulatorError, NotFoundError
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from runpodctl_py.emulator.daemon import Announcement
     from runpodctl_py.jsontypes import JsonObject
 
-app = typer.Typer(no_args_is_help=True, add_completion=False)
+app = App(no_args_is_help=True)
 
 _START_LIMIT_S = 60.0
 _STOP_LIMIT_S = 30.0
@@ -52,10 +53,8 @@ def up(
 
     Endpoints, templates and finished jobs outlive a restart. Any command with --local uses it.
 
-    [dim]Examples:[/dim]
-
+    Examples:
       runpodctl-py local up
-
       runpodctl-py local up --detach --port 9000
     """
     daemon = _daemon()
@@ -83,8 +82,7 @@ def up(
 def down(*, as_json: options.Json = False) -> None:
     """Stop the local RunPod and its workers; a running job goes on at the next start.
 
-    [dim]Example:[/dim]
-
+    Example:
       runpodctl-py local down
     """
     daemon = _daemon()
@@ -100,8 +98,7 @@ def down(*, as_json: options.Json = False) -> None:
 def status(*, as_json: options.Json = False) -> None:
     """Show the local RunPod's endpoints, workers and jobs; exit code 3 if none runs.
 
-    [dim]Example:[/dim]
-
+    Example:
       runpodctl-py local status
     """
     running = _running()
@@ -144,8 +141,7 @@ def logs(
 ) -> None:
     """Print what the local RunPod and its workers have written.
 
-    [dim]Example:[/dim]
-
+    Example:
       runpodctl-py local logs -f
     """
     daemon = _daemon()
@@ -167,8 +163,7 @@ def logs(
 def env(*, as_json: options.Json = False) -> None:
     """Print the variables that point RunPod's official clients here.
 
-    [dim]Example:[/dim]
-
+    Example:
       eval "$(runpodctl-py local env)" && python my_client.py
     """
     running = _running()

@@ -18,6 +18,7 @@ from runpodctl_py import env_file as env_files
 from runpodctl_py import settings as settings_module
 from runpodctl_py.cli import options, setup_view
 from runpodctl_py.cli.context import Context, opened, run
+from runpodctl_py.cli.house_style import App
 from runpodctl_py.cli.output import Column, Output
 from runpodctl_py.errors import UsageError
 from runpodctl_py.gpus import GpuSelection
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from runpodctl_py.presets.model import Preset
     from runpodctl_py.provision import Desired, Plan
 
-app = typer.Typer(add_completion=False)
+app = App()
 
 
 class ScalerName(StrEnum):
@@ -140,12 +141,9 @@ def _setup_command(preset_name: str) -> Callable[..., None]:
 
     Running it twice changes nothing the second time.
 
-    [dim]Examples:[/dim]
-
+    Examples:
       runpodctl-py setup-{preset_name} --dry-run
-
       runpodctl-py setup-{preset_name} --gpu {preset.endpoint.gpu.to_gpu_ids()} --workers-max 5
-
       runpodctl-py setup-{preset_name} --local
     """
     return _with_parameters(command, _flag_parameters())
@@ -157,12 +155,9 @@ def _setup_any(preset: str | None, *, list_presets: bool, **flags: Any) -> None:
     A preset says what is deployed and what its jobs take. `setup --list` shows those that come
     with this tool; a TOML file of your own works, too.
 
-    [dim]Examples:[/dim]
-
+    Examples:
       runpodctl-py setup --list
-
       runpodctl-py setup chatterbox --gpu AMPERE_16,AMPERE_24
-
       runpodctl-py setup ./mypreset.toml --dry-run
     """
     if list_presets:

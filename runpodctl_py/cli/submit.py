@@ -10,6 +10,7 @@ import typer
 
 from runpodctl_py.cli import options
 from runpodctl_py.cli.context import Context, endpoint_id, opened, run
+from runpodctl_py.cli.house_style import App
 from runpodctl_py.cli.output import Output
 from runpodctl_py.cli.payload import read_payload, read_settings, read_text
 from runpodctl_py.errors import UsageError
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from runpodctl_py.jsontypes import JsonObject
     from runpodctl_py.presets.model import Preset
 
-app = typer.Typer(add_completion=False)
+app = App()
 
 #: How long `/runsync` holds at first; an unfinished job is followed from there.
 _SYNC_WAIT_MS = 90_000
@@ -129,18 +130,13 @@ def submit(
 ) -> None:
     """Send a job, follow it with live progress, and save every file the worker returns.
 
-    [dim]Examples:[/dim]
-
+    Examples:
       runpodctl-py submit --task text_processing --input-file report.txt
-
       runpodctl-py submit --preset chatterbox --set text="Hello there"
-
       runpodctl-py submit --endpoint i02xupws21hp6i --payload input.json --json
-
       cat numbers.csv | runpodctl-py submit --task data_analysis - --local
 
-    [dim]Without --task or --preset, the input goes to --endpoint or RUNPOD_ENDPOINT_ID as it
-    is.[/dim]
+    Without --task or --preset, the input goes to --endpoint or RUNPOD_ENDPOINT_ID as it is.
     """
     from runpodctl_py.api.types import JobRequest, Policy
     from runpodctl_py.cli.following import Wish

@@ -13,6 +13,7 @@ from runpodctl_py import env_file as env_files
 from runpodctl_py import settings as settings_module
 from runpodctl_py.cli import options
 from runpodctl_py.cli.context import Context, opened, run
+from runpodctl_py.cli.house_style import App
 from runpodctl_py.cli.output import Output, paint
 from runpodctl_py.errors import ConfirmationNeededError, NotFoundError, RunpodctlError
 from runpodctl_py.presets import loading
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from runpodctl_py.jsontypes import JsonObject
     from runpodctl_py.provision import Teardown, TeardownStep
 
-app = typer.Typer(add_completion=False)
+app = App()
 
 
 @app.command()
@@ -39,10 +40,8 @@ def teardown(
 ) -> None:
     """Stop an endpoint's workers, delete it and its template, and remove its id from .env.
 
-    [dim]Examples:[/dim]
-
+    Examples:
       runpodctl-py teardown test
-
       runpodctl-py teardown i02xupws21hp6i --yes
     """
     output = Output(as_json=as_json)

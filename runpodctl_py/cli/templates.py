@@ -8,6 +8,7 @@ import typer
 
 from runpodctl_py.cli import options
 from runpodctl_py.cli.context import opened, run
+from runpodctl_py.cli.house_style import App
 from runpodctl_py.cli.output import Column, Output
 from runpodctl_py.errors import NotFoundError
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from runpodctl_py.jsontypes import JsonObject
     from runpodctl_py.settings import Settings
 
-app = typer.Typer(no_args_is_help=True, add_completion=False)
+app = App(no_args_is_help=True)
 
 
 @app.callback()
@@ -36,8 +37,7 @@ def list_templates(
 ) -> None:
     """List the account's templates: a table on a terminal, JSON in a pipe.
 
-    [dim]Example:[/dim]
-
+    Example:
       runpodctl-py templates list
     """
     output = Output(as_json=as_json)
@@ -63,8 +63,7 @@ def get(
 ) -> None:
     """Show one template, every field; of its variables only the names, their values may be secret.
 
-    [dim]Example:[/dim]
-
+    Example:
       runpodctl-py templates get chatterbox-tts
     """
     output = Output(as_json=as_json)
