@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from runpodctl_py.api.types import Job, JobStatus
 from runpodctl_py.errors import (
@@ -21,6 +21,7 @@ from runpodctl_py.errors import (
 from runpodctl_py.jobs.manifest import Manifest, write_manifest
 from runpodctl_py.jobs.outputs import read_output
 from runpodctl_py.jobs.save import SavedFile, SaveReport, save_files
+from runpodctl_py.jobs.tree import ancestors, walk, where
 from runpodctl_py.jobs.words import readable_text, worker_error
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from runpodctl_py.jobs.save import Fetcher
+    from runpodctl_py.jobs.tree import Node
     from runpodctl_py.jsontypes import JsonValue
 
 
@@ -166,19 +168,29 @@ def _failed(job: Job) -> JobFailedError:
     )
 
 
-def without_contents(
-    output: JsonValue, saved: Mapping[str, str], where: str = "output"
-) -> JsonValue:
-    """Return an output in which each content that was saved is replaced by its path."""
-    if where in saved and isinstance(output, str):
-        return {"saved": saved[where]}
-    if not saved:
-        return output
-    if isinstance(output, dict):
-        return {k: without_contents(v, saved, f"{where}.{k}") for k, v in output.items()}
-    if isinstance(output, list):
-        return [without_contents(v, saved, f"{where}[{n}]") for n, v in enumerate(output)]
-    return output
+def without_contents(output: JsonValue, saved: Mapping[str, str]) -> JsonValue:
+    """Return an output in which each content that was saved is replaced by its path.
+
+    Args:
+        output: The job's output; it stays as it is.
+        saved: The files' paths on disk, by their path in the output.
+    """
+    holder: list[JsonValue] = [output]
+    for node in walk(output) if saved else ():
+        if isinstance(node.value, str) and (path := saved.get(where(node))):
+            _replace(holder, node, {"saved": path})
+    return holder[0]
+
+
+def _replace(holder: list[JsonValue], node: Node, value: JsonValue) -> None:
+    """Put a value in a node's place, and copies in place of all that holds it."""
+    target: Any = holder
+    step: str | int = 0
+    for place in reversed([node, *ancestors(node)]):
+        if place.step is not None:
+            target[step] = target[step].copy()
+            target, step = target[step], place.step
+    target[step] = value
 
 
 def _save_error(job: Job, report: SaveReport) -> SaveError | None:

@@ -81,13 +81,11 @@ def decode_base64(text: str) -> bytes | None:
     if "-" in text or "_" in text:
         text = text.replace("-", "+").replace("_", "/")
     spaces = sum(text.count(space) for space in " \t\r\n")
-    digits = len(text) - spaces - text.count("=")
+    padding = text.count("=")
+    digits = len(text) - spaces - padding
     if digits % _PADDED == 1:
         return None
-    try:
-        return binascii.a2b_base64(text if text.endswith("=") else text + "=" * (-digits % _PADDED))
-    except binascii.Error:
-        return None
+    return binascii.a2b_base64(text + "=" * max(-digits % _PADDED - padding, 0))
 
 
 def read_data_uri(text: str) -> DataUri | None:

@@ -7,6 +7,7 @@ rarely; it is undocumented (API reference 4.1), so where it is missing or misbeh
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -44,6 +45,9 @@ _HONEST_HOLD = 0.5
 _MISBEHAVIOURS_ALLOWED = 1
 
 _HEALTH_INTERVAL_S = 3.0
+
+#: Sleeping until a time limit may end this much before it, in floating-point numbers.
+_ROUNDING_S = 0.001
 
 
 @dataclass(frozen=True)
@@ -140,6 +144,10 @@ class _Watch:
     def elapsed_s(self) -> float:
         return self._clock.now_s() - self._began_s
 
+    @property
+    def _left_s(self) -> float:
+        return math.inf if self._timeout_s is None else self._timeout_s - self.elapsed_s
+
     async def news(self, job: Job) -> list[Event]:
         """Return the events that an unfinished job's state stands for."""
         if job.status is JobStatus.IN_QUEUE:
@@ -160,9 +168,9 @@ class _Watch:
 
     async def next(self, job: Job) -> Job:
         """Ask until there is an answer that is worth a look."""
-        if self._timeout_s is not None and self.elapsed_s >= self._timeout_s:
+        if self._left_s < _ROUNDING_S:
             raise WaitTimeoutError(
-                f"Stopped waiting after {self._timeout_s:g} s; the job goes on",
+                f"Stopped waiting after {self._timeout_s or 0:g} s; the job goes on",
                 job_id=job.job_id,
             )
         try:
@@ -180,7 +188,7 @@ class _Watch:
         return found
 
     async def _ask(self, job: Job) -> Job:
-        left_s = float("inf") if self._timeout_s is None else self._timeout_s - self.elapsed_s
+        left_s = self._left_s
         if left_s < SHORTEST_HOLD_S:
             # RunPod holds for a second at least; the last moment before a time limit is shorter.
             await self._clock.sleep(left_s)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-TEMPORARY_SUFFIX = ".part"
+_TEMPORARY_SUFFIX = ".part"
 
 # Not on Windows, which has no such links to follow by default either.
 _NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
@@ -61,7 +61,7 @@ class Draft:
 
     def __init__(self, directory: Path, label: str) -> None:
         self._directory = directory
-        self._path = directory / f".{label[:40]}.{secrets.token_hex(8)}{TEMPORARY_SUFFIX}"
+        self._path = directory / f".{label[:40]}.{secrets.token_hex(8)}{_TEMPORARY_SUFFIX}"
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | _NO_FOLLOW | _BINARY | _CLOSED_ON_EXEC
         # The mode is what the umask leaves of it, as for any file a person creates.
         self._descriptor = os.open(self._path, flags, 0o666)

@@ -7,7 +7,7 @@ import gzip
 import socket
 import threading
 from collections import Counter
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, Self
@@ -60,6 +60,11 @@ class Host:
                 host.hits[path] += 1
                 host.headers.append({name.lower(): value for name, value in self.headers.items()})
                 getattr(host, f"do_{path.split('/')[1]}")(self, path)
+
+            def handle(self) -> None:
+                # Clients that hang up are part of the tests.
+                with suppress(ConnectionError):
+                    super().handle()
 
             def log_message(self, *_: object) -> None:
                 """Keep quiet."""
@@ -257,6 +262,13 @@ async def test_six_redirects_are_not(host: Host) -> None:
 async def test_a_redirect_leads_only_where_links_may(host: Host, location: str, said: str) -> None:
     """Each hop is checked like the link itself."""
     assert said in await refused(f"{host.url}/to?{location}", SaveError)
+
+
+async def test_a_redirect_to_no_url_is_a_network_error(host: Host) -> None:
+    """What httpx cannot make sense of is an answer that came garbled."""
+    message = await refused(f"{host.url}/to?http://h.example:port/a", NetworkError)
+
+    assert message == f"{host.url}/to: the transfer was cut off or garbled"
 
 
 @pytest.mark.parametrize(

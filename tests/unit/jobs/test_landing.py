@@ -138,6 +138,20 @@ def test_a_name_taken_in_the_last_moment_is_respected(folder: Path) -> None:
     assert (folder / "a.txt").read_bytes() == b"theirs"
 
 
+def test_a_place_is_held_where_hard_links_do_not_work(folder: Path) -> None:
+    """On FAT and the like, a free place is taken and a taken one is respected all the same."""
+    (folder / "a.txt").write_bytes(b"theirs")
+    with Draft(folder, "job") as draft:
+        draft.write(b"ours")
+        moved = [draft._moved_to_reservation(folder / name) for name in ("a.txt", "b.txt")]
+
+    assert moved == [False, True]
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == {
+        "a.txt": b"theirs",
+        "b.txt": b"ours",
+    }
+
+
 def test_the_mode_is_what_the_umask_leaves(folder: Path) -> None:
     """Saved files are as private as any other file the person creates."""
     before = os.umask(0o027)
