@@ -158,6 +158,8 @@ async def _run(
     from runpodctl_py.emulator.server import LocalRunPod
 
     stopped = asyncio.Event()
+    # One that was killed may have left its own; it must not be taken for ours while we start.
+    _announcement_path(config.data_folder).unlink(missing_ok=True)
     runpod = LocalRunPod(config)
     # Opened before and closed after everything else: what it locks is kept until the very end.
     with (config.data_folder / "users.lock").open("ab") as users, _stopped_by_signals(stopped):
@@ -265,6 +267,9 @@ def _found_or_started(folder: Path, command: Sequence[str], deadline: float) -> 
                 require_local_extra()
                 pid = _spawn(folder, command)
             if pid is not None and os.waitpid(pid, os.WNOHANG)[0]:
+                # It may have lost to one that was started in the foreground meanwhile.
+                if (running := find_running(folder)) is not None:
+                    return running
                 raise EmulatorError(
                     f"the local RunPod did not start:\n{_log_tail(folder)}",
                     hint=f"its whole log is in {folder / 'emulator.log'}",
@@ -281,17 +286,17 @@ def _found_or_started(folder: Path, command: Sequence[str], deadline: float) -> 
 def _spawn(folder: Path, command: Sequence[str]) -> int:
     """Starts a process in a session of its own that this one need not outlive."""
     log = os.fspath(folder / "emulator.log")
-    return os.posix_spawnp(
-        command[0],
-        list(command),
-        os.environ,
-        file_actions=[
-            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-            (os.POSIX_SPAWN_OPEN, 1, log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600),
-            (os.POSIX_SPAWN_DUP2, 1, 2),
-        ],
-        setsid=True,
-    )
+    streams = [
+        (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+        (os.POSIX_SPAWN_OPEN, 1, log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600),
+        (os.POSIX_SPAWN_DUP2, 1, 2),
+    ]
+    try:
+        return os.posix_spawnp(
+            command[0], list(command), os.environ, file_actions=streams, setsid=True
+        )
+    except OSError as error:
+        raise EmulatorError(f"{command[0]} cannot be started: {error.strerror}") from error
 
 
 def _log_tail(folder: Path) -> str:

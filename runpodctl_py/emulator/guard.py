@@ -47,7 +47,7 @@ class Guard:
         # A handler, unlike SIG_IGN, is not inherited by the workers.
         for signum in (signal.SIGCHLD, signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(signum, lambda *_: None)
-        with selectors.DefaultSelector() as selector:
+        with wakened, waker, selectors.DefaultSelector() as selector:
             selector.register(self._line, selectors.EVENT_READ)
             selector.register(wakened, selectors.EVENT_READ)
             while True:
@@ -56,6 +56,7 @@ class Guard:
                         wakened.recv(_CHUNK_BYTES)
                         self._bury()
                     elif not self._read():
+                        signal.set_wakeup_fd(-1)
                         return
 
     def end(self) -> None:
@@ -103,7 +104,7 @@ class Guard:
 
     def _bury(self) -> None:
         for name, worker in list(self._workers.items()):
-            if not _ended(worker.pid):
+            if not _ended(worker):
                 continue
             # Before the exit is collected: until then nobody else can have got this pid.
             _signal_group(worker.pid, signal.SIGKILL)
@@ -116,10 +117,12 @@ class Guard:
             self._line.sendall(json.dumps(event).encode() + b"\n")
 
 
-def _ended(pid: int) -> bool:
-    """Whether a child has ended, without collecting its exit code."""
+def _ended(worker: subprocess.Popen[bytes]) -> bool:
+    """Whether a worker has ended, without collecting its exit code where that is possible."""
+    if not hasattr(os, "waitid"):  # macOS before Python 3.13.
+        return worker.poll() is not None
     flags = os.WEXITED | os.WNOHANG | os.WNOWAIT
-    return os.waitid(os.P_PID, pid, flags) is not None
+    return os.waitid(os.P_PID, worker.pid, flags) is not None
 
 
 def _signal_group(pid: int, signum: int) -> None:

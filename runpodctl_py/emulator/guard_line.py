@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import signal
 import socket
 import subprocess
 import sys
@@ -33,7 +35,7 @@ class GuardLine:
     def __init__(self, on_exit: Callable[[str, int], None]) -> None:
         self._on_exit = on_exit
         self._starting: dict[str, asyncio.Future[int]] = {}
-        self._running: set[str] = set()
+        self._running: dict[str, int] = {}
         self._process: subprocess.Popen[bytes] | None = None
         self._reader: asyncio.Task[None] | None = None
         self._writer: asyncio.StreamWriter | None = None
@@ -103,12 +105,12 @@ class GuardLine:
     def _hear(self, event: Mapping[str, Any]) -> None:
         name = event["name"]
         if event["event"] == "exited":
-            self._running.discard(name)
+            self._running.pop(name, None)
             self._on_exit(name, event["code"])
             return
         started = self._starting.pop(name)
         if event["event"] == "spawned":
-            self._running.add(name)
+            self._running[name] = event["pid"]
         if started.done():
             return
         if event["event"] == "spawned":
@@ -117,14 +119,16 @@ class GuardLine:
             started.set_exception(EmulatorError(event["reason"]))
 
     def _give_up(self) -> None:
-        """Reports every worker as gone: without the guard none runs."""
+        """Ends what runs without a guard, should it have been killed, and reports it as gone."""
         for started in self._starting.values():
             if not started.done():
                 started.set_exception(EmulatorError("the process that guards workers is gone"))
         self._starting.clear()
-        for name in list(self._running):
-            self._running.discard(name)
-            self._on_exit(name, -9)
+        running, self._running = self._running, {}
+        for name, pid in running.items():
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(pid, signal.SIGKILL)
+            self._on_exit(name, -signal.SIGKILL)
 
 
 def _start_guard(line: socket.socket) -> subprocess.Popen[bytes]:

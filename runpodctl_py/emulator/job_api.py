@@ -144,7 +144,9 @@ def _wait_s(request: Request) -> float:
 
 
 def _policy(body: Mapping[str, Any], endpoint: Endpoint) -> Policy:
-    policy = body.get("policy") or {}
+    policy = body.get("policy")
+    if policy is None:
+        policy = {}
     if not isinstance(policy, dict):
         raise bad_request("policy is not an object")
     low_priority = policy.get("lowPriority", False)

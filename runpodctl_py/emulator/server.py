@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _HOST = "127.0.0.1"
+_BACKLOG = 1024
 _KEEP_ALIVE_S = 75
 """Longer than clients wait between polls, so that they need no new connection for each."""
 
@@ -141,11 +142,25 @@ class _Server(uvicorn.Server):
 def _listen(port: int | None) -> socket.socket:
     if port is None:
         with suppress(OSError):
-            return socket.create_server((_HOST, PREFERRED_PORT))
+            return _listener(PREFERRED_PORT)
     try:
-        return socket.create_server((_HOST, port or 0))
+        return _listener(port or 0)
     except OSError as error:
         raise EmulatorError(
-            f"port {port} of 127.0.0.1 cannot be used: {error.strerror}",
+            f"port {port} of {_HOST} cannot be used: {error.strerror}",
             hint="choose another port, or none to get any free one",
         ) from error
+
+
+def _listener(port: int) -> socket.socket:
+    # The protocol is named because asyncio switches Nagle's algorithm off only then; with it,
+    # every answer takes 40 ms.
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((_HOST, port))
+        listener.listen(_BACKLOG)
+    except OSError:
+        listener.close()
+        raise
+    return listener

@@ -217,6 +217,7 @@ class State:
             self._ring(SCALER)
         worker.polled(self._clock.monotonic())
         if not holds_jobs:
+            worker.stopped(frozenset(worker.stopping))
             self._lose(worker, worker.jobs)
         return worker if worker.serving else None
 
@@ -266,6 +267,8 @@ class State:
 
     def result(self, worker_id: str, job_id: str, outcome: Mapping[str, Any]) -> None:
         """Notes a worker's last word on a job; one on a job that is over is discarded (5.10.4)."""
+        if (worker := self.workers.get(worker_id)) is not None:
+            worker.stopped(frozenset({job_id}))
         if self._has(worker_id, job_id):
             self.workers[worker_id].let_go(job_id, self._clock.monotonic())
             self.jobs.move(self.jobs[job_id].finished(outcome, self._clock.now()))
@@ -282,8 +285,7 @@ class State:
         for worker in self.workers.values():
             alarm_s = self._alarm_s(worker)
             if alarm_s is not None and alarm_s <= 0:
-                self._lose(worker, worker.jobs)
-                self.leave(worker.id, Leaving.AT_ONCE)
+                self._alarm(worker)
 
     def next_due_s(self) -> float | None:
         """Returns in how many seconds `sweep` has something to do, if nothing else happens."""
@@ -291,7 +293,7 @@ class State:
         return min((max(0.0, each) for each in waits if each is not None), default=None)
 
     def _alarm_s(self, worker: Worker) -> float | None:
-        """Returns in how many seconds the worker counts as deaf or dead."""
+        """Returns in how many seconds the worker counts as dead, or as deaf to a stop signal."""
         if worker.leaving is Leaving.AT_ONCE or worker.unhealthy or worker.seen_at is None:
             return None
         silence_s = self._timings.missed_pings * self._timings.ping_interval_ms / 1000
@@ -299,6 +301,15 @@ class State:
         if worker.stop_asked_at is not None:
             alarm_at = min(alarm_at, worker.stop_asked_at + self._timings.cancel_grace_s)
         return alarm_at - self._clock.monotonic()
+
+    def _alarm(self, worker: Worker) -> None:
+        """Asks a worker once more to stop what it should have stopped, or ends it."""
+        if worker.stop_asked_at is not None and worker.listens:
+            worker.ask_to_stop(self._clock.monotonic())
+            self._ring(worker.id)
+            return
+        self._lose(worker, worker.jobs)
+        self.leave(worker.id, Leaving.AT_ONCE)
 
     def _time_out(self, job: Job) -> None:
         """Ends a job that ran for too long; RunPod stops its worker, too (4.6)."""

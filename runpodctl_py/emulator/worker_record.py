@@ -57,8 +57,10 @@ class Worker:
     jobs: set[str] = field(default_factory=set)
     idle_since: float | None = None
     seen_at: float | None = None
+    stopping: set[str] = field(default_factory=set)
     stops: list[str] = field(default_factory=list)
     stop_asked_at: float | None = None
+    listens: bool = False
     absent: frozenset[str] = frozenset()
 
     @property
@@ -97,28 +99,43 @@ class Worker:
         if not self.jobs and self.ready:
             self.idle_since = now
 
+    def must_stop(self, job_id: str, now: float) -> None:
+        """Notes a job it has to be told to stop; from now on it is expected to react."""
+        self.stopping.add(job_id)
+        self.let_go(job_id, now)
+        self.ask_to_stop(now)
+
+    def ask_to_stop(self, now: float) -> None:
+        """Has it told about all jobs it has to stop.
+
+        More than once may be needed: the SDK ignores a signal for a job that it has taken and
+        not yet begun.
+        """
+        self.stops = sorted(self.stopping)
+        self.stop_asked_at = now
+        self.listens = False
+
     def told_to_stop(self) -> list[str]:
-        """Returns the jobs it has to stop, once."""
+        """Returns the jobs it has to stop, once for each time it is asked."""
         told, self.stops = self.stops, []
         return told
 
-    def must_stop(self, job_id: str, now: float) -> None:
-        """Notes a job it has to be told to stop; from now on it is expected to react."""
-        self.stops.append(job_id)
-        if self.stop_asked_at is None:
-            self.stop_asked_at = now
-        self.let_go(job_id, now)
-
     def listened(self) -> None:
-        """Notes that it asks for stop signals again: it has carried out those it was told."""
-        if not self.stops:
-            self.stop_asked_at = None
+        """Notes that it asks for stop signals again: nothing blocks it."""
+        self.listens = not self.stops
+
+    def stopped(self, job_ids: frozenset[str]) -> None:
+        """Notes jobs that it surely does not work on any more."""
+        self.stopping -= job_ids
+        if not self.stopping:
+            self.stops, self.stop_asked_at = [], None
 
     def missing_from_ping(self, listed: frozenset[str]) -> frozenset[str]:
         """Returns the jobs that two pings in a row do not list: the worker has lost them.
 
         One ping proves nothing: it may have left before the job arrived.
         """
+        self.stopped(frozenset(self.stopping) - listed)
         absent = frozenset(self.jobs) - listed
         lost = absent & self.absent
         self.absent = absent

@@ -4,7 +4,7 @@ import asyncio
 import sys
 from pathlib import Path
 
-from runpodctl_py.emulator.config import EmulatorConfig
+from runpodctl_py.emulator.config import EmulatorConfig, WorkerCommand
 from runpodctl_py.emulator.daemon import Announcement, run_until_stopped
 from runpodctl_py.errors import EmulatorError
 
@@ -15,7 +15,11 @@ def ready(_announcement: Announcement) -> None:
     sys.stdout.flush()
 
 
-config = EmulatorConfig(Path(sys.argv[1]))
+HANDLER = """import runpod
+runpod.serverless.start({"handler": lambda job: job["input"]})"""
+
+echo = WorkerCommand([sys.executable, "-u", "-c", HANDLER])
+config = EmulatorConfig(Path(sys.argv[1]), images={"echo": echo})
 try:
     asyncio.run(
         run_until_stopped(config, until_unused="--until-unused" in sys.argv, on_ready=ready)

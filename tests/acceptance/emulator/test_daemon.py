@@ -149,3 +149,21 @@ def test_a_start_that_fails_tells_why(folder: Path) -> None:
         daemon.joined(folder, failing, timeout_s=30),
     ):
         pass
+
+
+def test_a_command_that_does_not_exist_is_named(folder: Path) -> None:
+    """At once, and the folder can be used afterwards."""
+    with (
+        pytest.raises(EmulatorError, match="/no/such/program cannot be started"),
+        daemon.joined(folder, ["/no/such/program"], timeout_s=30),
+    ):
+        pass
+    assert daemon.find_running(folder) is None
+
+
+def test_looking_for_an_emulator_imports_little() -> None:
+    """Commands do it before anything else: no web server, no GraphQL, no database."""
+    script = "import sys, runpodctl_py.emulator.daemon; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], stdout=subprocess.PIPE, check=True)
+    heavy = {"starlette", "uvicorn", "graphql", "sqlite3", "httpx", "runpod"}
+    assert heavy & set(done.stdout.decode().split()) == set()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -12,14 +13,13 @@ import pytest
 from runpodctl_py.emulator import daemon
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
     Emulator = Callable[..., subprocess.Popen[str]]
     Eventually = Callable[[Callable[[], Any]], None]
 
-SAVE_TEMPLATE = """mutation { saveTemplate(input: {name: "t", imageName: "worker-test",
+SAVE_TEMPLATE = """mutation { saveTemplate(input: {name: "t", imageName: "echo",
 dockerArgs: "", containerDiskInGb: 5, volumeInGb: 0, env: [], isServerless: true}) { id } }"""
 SAVE_ENDPOINT = """mutation ($t: String) { saveEndpoint(input: {name: "e", templateId: $t,
 workersMin: 1, workersMax: 1}) { id } }"""
@@ -43,7 +43,7 @@ def connect(folder: Path) -> Iterator[Callable[[], httpx.Client]]:
 
 
 def make_endpoint(client: httpx.Client) -> str:
-    """Makes an endpoint that keeps one bundled worker; returns its id."""
+    """Makes an endpoint that keeps one worker that returns its input; returns its id."""
     made = client.post("/graphql", json={"query": SAVE_TEMPLATE}).json()["data"]
     body = {"query": SAVE_ENDPOINT, "variables": {"t": made["saveTemplate"]["id"]}}
     endpoint_id: str = client.post("/graphql", json=body).json()["data"]["saveEndpoint"]["id"]
@@ -54,6 +54,12 @@ def idle_worker(client: httpx.Client) -> int | None:
     """Returns the process id of the first worker that is up."""
     workers = client.get("/_local/workers").json()["workers"]
     return next((each["pid"] for each in workers if each["state"] == "IDLE"), None)
+
+
+def children(pid: int) -> list[int]:
+    """Returns the process ids of a process's children."""
+    listed = subprocess.run(["pgrep", "-P", str(pid)], stdout=subprocess.PIPE, check=True)  # noqa: S607 - wherever it is.
+    return [int(each) for each in listed.stdout.split()]
 
 
 def is_gone(group: int) -> bool:
@@ -85,6 +91,21 @@ def test_no_worker_survives_the_emulator(
     eventually(lambda: is_gone(group))
 
 
+def test_no_worker_survives_its_guard(
+    emulator: Emulator, connect: Callable[[], httpx.Client], eventually: Eventually
+) -> None:
+    """If the guard itself is killed, the emulator ends what it guarded."""
+    process = emulator()
+    client = connect()
+    make_endpoint(client)
+    eventually(lambda: idle_worker(client))
+    group = idle_worker(client)
+    assert group is not None
+    (guard,) = children(process.pid)
+    os.kill(guard, signal.SIGKILL)
+    eventually(lambda: is_gone(group))
+
+
 def test_a_killed_workers_ping_process_is_killed_too(
     emulator: Emulator, connect: Callable[[], httpx.Client], eventually: Eventually
 ) -> None:
@@ -101,16 +122,15 @@ def test_a_killed_workers_ping_process_is_killed_too(
 
 
 def test_jobs_outlive_a_killed_emulator(
-    emulator: Emulator, connect: Callable[[], httpx.Client], eventually: Eventually
+    emulator: Emulator, connect: Callable[[], httpx.Client]
 ) -> None:
     """A result stays, and what was running or waiting is done by the next emulator."""
-    task = {"task_type": "text_processing", "text": "hello"}
     process = emulator()
     client = connect()
     endpoint_id = make_endpoint(client)
     url = f"/v2/{endpoint_id}"
-    done = client.post(f"{url}/runsync", json={"input": task}).json()
-    jobs = [client.post(f"{url}/run", json={"input": task}).json()["id"] for _ in range(2)]
+    done = client.post(f"{url}/runsync", json={"input": "hello"}).json()
+    jobs = [client.post(f"{url}/run", json={"input": "hello"}).json()["id"] for _ in range(2)]
     process.kill()
     process.wait()
 
@@ -119,4 +139,4 @@ def test_jobs_outlive_a_killed_emulator(
     assert client.get(f"{url}/status/{done['id']}").json() == done
     for job_id in jobs:
         final = client.get(f"{url}/status-sync/{job_id}?wait=20000").json()
-        assert final["status"] in {"COMPLETED", "FAILED"}
+        assert (final["status"], final["output"]) == ("COMPLETED", "hello")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 HANDLERS = Path(__file__).with_name("handlers")
 SHORT = Timings(
-    take_hold_s=0.3, stop_hold_s=0.3, cancel_grace_s=0.4, stop_grace_s=3, first_backoff_s=0.2
+    take_hold_s=0.3, stop_hold_s=0.3, cancel_grace_s=1.5, stop_grace_s=3, first_backoff_s=0.2
 )
 
 

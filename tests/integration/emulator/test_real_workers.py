@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -100,12 +99,11 @@ def test_one_worker_runs_several_jobs_at_once(client: Client, eventually: Eventu
     jobs = [client.run(endpoint_id, {"sleep_s": 1}) for _ in range(3)]
     long = client.run(endpoint_id, {"sleep_s": 600})
     eventually(lambda: client.health(endpoint_id)["jobs"]["inProgress"] == 4)
-    began = time.monotonic()
     client.http.post(f"/v2/{endpoint_id}/cancel/{long}")
     finals = [client.final(endpoint_id, job_id) for job_id in jobs]
     assert [each["output"] for each in finals] == ["slept"] * 3
     assert len({each["workerId"] for each in finals}) == 1
-    assert time.monotonic() - began < 3
+    assert [each for each in finals if "retries" in each] == []
     assert client.status(endpoint_id, long)["status"] == "CANCELLED"
     again = client.final(endpoint_id, client.run(endpoint_id, {"sleep_s": 0}))
     assert again["workerId"] == finals[0]["workerId"]

@@ -147,5 +147,5 @@ class JobLifeCycle(RuleBasedStateMachine):
         assert kept == {job.id: job.status for job in self.jobs()}
 
 
-JobLifeCycle.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+JobLifeCycle.TestCase.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
 TestJobLifeCycle = JobLifeCycle.TestCase

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runpodctl_py.emulator import json_text
@@ -17,6 +17,7 @@ JSON_VALUES = st.recursive(
 
 
 @given(JSON_VALUES)
+@settings(max_examples=50, deadline=None)
 def test_whatever_python_writes_becomes_valid_json(value: object) -> None:
     """NaN and infinities are null, everything else is kept."""
     parsed = json_text.parse(json.dumps(value).encode())

@@ -174,16 +174,39 @@ def test_a_worker_that_does_not_stop_has_to_go(world: World) -> None:
     assert worker.leaving is Leaving.AT_ONCE
 
 
-def test_a_worker_that_listens_again_may_stay(world: World) -> None:
-    """Its next poll for stop signals shows that it has carried out the last one."""
+def test_a_worker_that_listens_is_asked_again(world: World) -> None:
+    """The SDK ignores a signal for a job it has not begun; if it is deaf then, it has to go."""
     endpoint = world.endpoint()
     job, worker = world.running(endpoint)
     world.state.cancel(endpoint.id, job.id)
     worker.told_to_stop()
     world.state.stop_poll_started(worker.id)
+    world.clock.advance(3)
+    world.state.sweep()
+    assert worker.leaving is None
+    assert worker.told_to_stop() == [job.id]
+    world.clock.advance(3)
+    world.state.sweep()
+    assert worker.leaving is Leaving.AT_ONCE
+
+
+@pytest.mark.parametrize("proof", ["poll", "ping", "result"])
+def test_a_worker_that_has_stopped_may_stay(world: World, proof: str) -> None:
+    """Its next poll, ping or late result shows that it is free."""
+    endpoint = world.endpoint()
+    job, worker = world.running(endpoint)
+    world.state.cancel(endpoint.id, job.id)
+    worker.told_to_stop()
+    if proof == "poll":
+        world.state.poll_started(worker.id, holds_jobs=False)
+    elif proof == "ping":
+        world.state.pinged(worker.id, [], unhealthy=False)
+    else:
+        world.state.result(worker.id, job.id, {"output": 1})
     world.clock.advance(5)
     world.state.sweep()
     assert worker.leaving is None
+    assert worker.told_to_stop() == []
 
 
 @pytest.mark.parametrize(("sync", "kept_s"), [(False, RETENTION_S), (True, SYNC_RETENTION_S)])
