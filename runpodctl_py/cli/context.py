@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from runpodctl_py import settings as settings_module
-from runpodctl_py.errors import NotFoundError, UnauthorizedError
+from runpodctl_py.errors import InterruptedRunError, NotFoundError, UnauthorizedError
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator
@@ -79,7 +79,11 @@ def opened(
 
 
 def run(main: Coroutine[object, object, _Result]) -> _Result:
-    """Run a command's network part. Ctrl-C cancels it, a second one leaves at once."""
+    """Run a command's network part. Ctrl-C cancels it, a second one leaves at once.
+
+    Raises:
+        InterruptedRunError: It was cancelled and had nothing better to say about that.
+    """
     # Libraries that log retries would otherwise print them over the person's screen.
     logging.getLogger().addHandler(logging.NullHandler())
 
@@ -90,7 +94,11 @@ def run(main: Coroutine[object, object, _Result]) -> _Result:
                 asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
         return await main
 
-    return asyncio.run(interruptible())
+    try:
+        return asyncio.run(interruptible())
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        # Typer would turn the one into a silent exit, and SIGTERM's other into a traceback.
+        raise InterruptedRunError("Interrupted") from None
 
 
 def endpoint_id(settings: Settings, given: str | None, preset: Preset | None) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import importlib
-import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn, Self
 
@@ -281,4 +280,4 @@ def show_dry_run(
             "price_per_hour_usd": None if price is None else round(price * 3600, 6),
         }
     )
-    print("Nothing was sent.", file=sys.stderr)
+    context.output.note("Nothing was sent.")

@@ -217,7 +217,7 @@ class TerminalJobView:
         from rich.text import Text
 
         if self._live is not None:
-            line = Text.assemble(("Job ", "bold"), f"{job_id} on {printable(place)}")
+            line = Text.assemble(("Job ", "bold"), printable(f"{job_id} on {place}"))
             # Whole on a narrow terminal, too: somebody may want to copy the id.
             self._live.console.print(line, soft_wrap=True)
             self._live.console.print()

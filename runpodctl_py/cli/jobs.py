@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
@@ -10,7 +9,7 @@ import typer
 from runpodctl_py.cli import options
 from runpodctl_py.cli.context import Context, endpoint_id, opened, run
 from runpodctl_py.cli.house_style import App
-from runpodctl_py.cli.output import Column, Output, paint, seconds_text
+from runpodctl_py.cli.output import Column, Output, seconds_text
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -121,7 +120,7 @@ def cancel(
     if output.as_json:
         output.document(job_document(job))
     elif job.status.value == "CANCELLED":
-        output.note(f"{paint('✓', 'green', sys.stderr)} {job.job_id} is cancelled")
+        output.done(f"{job.job_id} is cancelled")
     else:
         output.note(f"{job.job_id} was {job.status.value} already; nothing to cancel")
 

@@ -13,7 +13,7 @@ import typer
 from runpodctl_py.cli import options
 from runpodctl_py.cli.context import run
 from runpodctl_py.cli.house_style import App
-from runpodctl_py.cli.output import Column, Output, paint
+from runpodctl_py.cli.output import Column, Output
 from runpodctl_py.errors import EmulatorError, NotFoundError
 
 if TYPE_CHECKING:
@@ -163,6 +163,9 @@ def logs(
 def env(*, as_json: options.Json = False) -> None:
     """Print the variables that point RunPod's official clients here.
 
+    RunPod's Python client takes its URLs from them, but no key: give it one with
+    `runpod.api_key = os.environ["RUNPOD_API_KEY"]`.
+
     Example:
       eval "$(runpodctl-py local env)" && python my_client.py
     """
@@ -209,8 +212,7 @@ def _say_up(output: Output, running: Announcement, *, is_detached: bool) -> None
         output.event(document)
         return
     stop = "runpodctl-py local down" if is_detached else "Ctrl-C"
-    mark = paint("✓", "green", sys.stderr)
-    output.note(f"{mark} Local RunPod on {running.url}        {stop} stops it")
+    output.done(f"Local RunPod on {running.url}        {stop} stops it")
     output.note()
     output.note("  Try it:             runpodctl-py submit --task text_processing --local")
     output.note('  Official clients:   eval "$(runpodctl-py local env)"')

@@ -14,7 +14,7 @@ from runpodctl_py import settings as settings_module
 from runpodctl_py.cli import options
 from runpodctl_py.cli.context import Context, opened, run
 from runpodctl_py.cli.house_style import App
-from runpodctl_py.cli.output import Output, paint
+from runpodctl_py.cli.output import Output
 from runpodctl_py.errors import ConfirmationNeededError, NotFoundError, RunpodctlError
 from runpodctl_py.presets import loading
 
@@ -83,8 +83,7 @@ async def _tear_down(context: Context, endpoint_id: str, *, yes: bool, dry_run: 
     if output.as_json:
         output.document(_document(found, keys, is_dry_run=False))
     elif keys:
-        mark = paint("✓", "green", sys.stderr)
-        output.note(f"{mark} {', '.join(keys)} removed from {settings.env_path.name}")
+        output.done(f"{', '.join(keys)} removed from {settings.env_path.name}")
 
 
 def _keys_of(context: Context, endpoint_id: str) -> list[str]:
@@ -138,6 +137,9 @@ def _ctrl_c_at_once() -> Iterator[None]:
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         yield
+    except typer.Abort:
+        print(file=sys.stderr)  # The question's line ends here.
+        raise
     finally:
         signal.signal(signal.SIGINT, before)
 
@@ -163,7 +165,7 @@ def _say_step(output: Output, step: TeardownStep) -> None:
     if output.draws and step.kind == "template":
         print("\r\x1b[K", end="", file=sys.stderr)
     done = {"workers": "workers stopped", "endpoint": "endpoint deleted"}
-    output.note(f"{paint('✓', 'green', sys.stderr)} {done.get(step.kind, 'template deleted')}")
+    output.done(done.get(step.kind, "template deleted"))
 
 
 def _document(found: Teardown, keys: list[str], *, is_dry_run: bool) -> JsonObject:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import stat
 from io import StringIO
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from dotenv import dotenv_values
@@ -12,10 +12,14 @@ from hypothesis import strategies as st
 from runpodctl_py import env_file
 from runpodctl_py.errors import ConflictError, UsageError
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 KEY = "RUNPOD_TEST_ENDPOINT_ID"
 
 
 def change(tmp_path: Path, before: str | bytes, values: dict[str, str]) -> bytes:
+    """Return a file's bytes after some values were set in it."""
     path = tmp_path / ".env"
     path.write_bytes(before if isinstance(before, bytes) else before.encode())
     env_file.set_values(path, values)

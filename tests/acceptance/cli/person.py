@@ -9,6 +9,7 @@ import fcntl
 import json
 import os
 import select
+import shutil
 import struct
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Self
 import pyte
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
     from types import TracebackType
 
@@ -30,13 +31,27 @@ PATIENCE_S = 60.0
 CTRL_C = b"\x03"
 
 _COMMAND = (sys.executable, "-m", "runpodctl_py")
+_MANY_COMMANDS = """
+import json, sys, traceback
+from runpodctl_py.cli.app import main
+for arguments in json.loads(sys.argv[1]):
+    try:
+        main(arguments)
+    except SystemExit:
+        pass
+    except BaseException:
+        traceback.print_exc()
+"""
 #: A session's first process has to ask for its terminal.
 _WITH_TERMINAL = (
     sys.executable,
     "-S",
     "-c",
-    "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); "
-    "os.execv(sys.argv[1], sys.argv[1:])",
+    """
+import fcntl, os, sys, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+os.execv(sys.argv[1], sys.argv[1:])
+""",
 )
 
 
@@ -83,8 +98,15 @@ class Person:
             under: A command that runs it, such as a shell that sets a limit.
             variables: More of them, for this command only.
         """
+        return self._run([*under, *_COMMAND, *arguments], stdin, variables)
+
+    def run_all(self, commands: Sequence[Sequence[str]]) -> Said:
+        """Run commands one after the other in one process, whatever each exits with."""
+        return self._run([sys.executable, "-c", _MANY_COMMANDS, json.dumps(commands)], "", {})
+
+    def _run(self, command: list[str], stdin: str, variables: Mapping[str, str]) -> Said:
         done = subprocess.run(
-            [*under, *_COMMAND, *arguments],
+            command,
             cwd=self.folder,
             env=self.environment(variables),
             input=stdin,
@@ -108,13 +130,18 @@ class Person:
         )
 
     def at_terminal(
-        self, *arguments: str, columns: int = 80, lines: int = 24, **variables: str
+        self,
+        *arguments: str,
+        columns: int = 80,
+        lines: int = 24,
+        under: tuple[str, ...] = (),
+        **variables: str,
     ) -> Terminal:
         """Start a command at a terminal of its own; use it as a context."""
         environment = self.environment({"TERM": "xterm-256color", **variables})
-        return Terminal(
-            [*_WITH_TERMINAL, *_COMMAND, *arguments], self.folder, environment, columns, lines
-        )
+        program = shutil.which(under[0]) if under else None
+        command = [*_WITH_TERMINAL, *filter(None, [program]), *under[1:], *_COMMAND, *arguments]
+        return Terminal(command, self.folder, environment, columns, lines)
 
     def environment(self, more: Mapping[str, str]) -> dict[str, str]:
         """Return the whole environment of a command."""
@@ -183,10 +210,11 @@ class Terminal:
 
     def until(self, condition: Callable[[str], bool]) -> str:
         """Read until the screen is as wished, and return it."""
-        for _ in self._reading():
-            if condition(self.text):
-                return self.text
-        raise AssertionError(f"the command ended before that; the screen:\n{self.text}")
+        reading = self._reading()
+        while not condition(self.text):
+            if next(reading, "ended") == "ended":
+                raise AssertionError(f"the command ended before that; the screen:\n{self.text}")
+        return self.text
 
     def until_text(self, text: str) -> str:
         """Read until the text stands on the screen."""

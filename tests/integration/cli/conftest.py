@@ -13,12 +13,12 @@ import pytest
 
 from runpodctl_py.cli.app import main
 from runpodctl_py.testing import LocalRunPodServer, WorkerCommand
-from tests.acceptance.cli import odd_worker
 from tests.acceptance.cli.person import Said
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+_ODD_WORKER = Path(__file__).parents[2] / "acceptance" / "cli" / "odd_worker.py"
 _VERSIONS = "query { myself { endpoints { id version } podTemplates { id } } }"
 
 
@@ -66,7 +66,7 @@ class Account:
 @pytest.fixture(scope="session")
 def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalRunPodServer]:
     """A local RunPod for the whole session, with the image `odd` and a quick test worker."""
-    command = WorkerCommand([sys.executable, "-u", str(Path(odd_worker.__file__))])
+    command = WorkerCommand([sys.executable, "-u", str(_ODD_WORKER)])
     folder = tmp_path_factory.mktemp("runpod")
     environment = {"WORKER_TIME_SCALE": "0.02"}
     with LocalRunPodServer(folder, images={"odd": command}, worker_env=environment) as server:
@@ -74,9 +74,7 @@ def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalRun
 
 
 @pytest.fixture
-def server(
-    shared_server: LocalRunPodServer, monkeypatch: pytest.MonkeyPatch
-) -> LocalRunPodServer:
+def server(shared_server: LocalRunPodServer, monkeypatch: pytest.MonkeyPatch) -> LocalRunPodServer:
     """The local RunPod, and the variables that make it the RunPod of this test."""
     for name, value in shared_server.environment().items():
         monkeypatch.setenv(name, value)

@@ -102,9 +102,7 @@ def test_help_explains_every_exit_code_and_error(cli: CommandLine) -> None:
     assert {"error": "job_failed", "exit_code": 10} in errors
 
 
-def test_gpus_and_inputs_need_no_account(
-    cli: CommandLine, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_gpus_and_inputs_need_no_account(cli: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
     """They are tables of this tool, not of RunPod's."""
     for name in ("RUNPOD_API_KEY", "RUNPOD_API_BASE_URL", "RUNPOD_ENDPOINT_BASE_URL"):
         monkeypatch.delenv(name)

@@ -25,7 +25,7 @@ def test_setup_creates_and_teardown_removes(cli: CommandLine, account: Account) 
         f"RUNPOD_TEST_ENDPOINT_ID={endpoint_id}\nRUNPOD_ENDPOINT_ID={endpoint_id}\n"
     )
     assert stat.S_IMODE(env_file.stat().st_mode) == 0o600
-    assert f"✓ endpoint   {endpoint_id}" in first.stderr.splitlines()
+    assert ["✓", "endpoint", endpoint_id] in [s.split() for s in first.stderr.splitlines()]
     assert first.stderr.endswith("Try it:  runpodctl-py submit --task text_processing\n")
     versions = account.versions()
     again = cli("setup-test")
@@ -44,10 +44,10 @@ def test_a_changed_field_is_shown_and_applied(cli: CommandLine) -> None:
     """What differs is told as old → new; everything else stays."""
     cli("setup-test", "--name", "grows", "--workers-max", "1")
     said = cli("setup-test", "--name", "grows", "--workers-max", "3")
-    lines = said.stderr.splitlines()
+    lines = [line.split() for line in said.stderr.splitlines()]
     assert (said.code, said.stdout) == (0, "")
-    assert "  template   grows              unchanged" in lines
-    assert "  endpoint   grows              workers_max 1 → 3" in lines
+    assert ["template", "grows", "unchanged"] in lines
+    assert ["endpoint", "grows", "workers_max", "1", "→", "3"] in lines
     endpoint_id = Path(".env").read_text().splitlines()[0].partition("=")[2]
     shown = cli("endpoints", "get", endpoint_id, "--json").document
     assert (shown["name"], shown["workers_max"], shown["idle_timeout_s"]) == ("grows", 3, 5)

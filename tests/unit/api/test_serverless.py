@@ -95,6 +95,26 @@ async def test_status_sync_is_asked_once(runpod: respx.MockRouter, endpoint: Ser
     assert route.call_count == 1
 
 
+@pytest.mark.parametrize(
+    ("ask", "path"),
+    [
+        (lambda e: e.status(JOB_ID), f"/status/{JOB_ID}"),
+        (lambda e: e.status_sync(JOB_ID, 1000), f"/status-sync/{JOB_ID}?wait=1000"),
+    ],
+    ids=["status", "status-sync"],
+)
+async def test_a_job_as_it_is_now(
+    runpod: respx.MockRouter,
+    endpoint: Serverless,
+    ask: Callable[[Serverless], Awaitable[Job]],
+    path: str,
+) -> None:
+    """Both ways of asking bring the same."""
+    runpod.get(f"{ENDPOINT}{path}").respond(json=QUEUED)
+
+    assert await ask(endpoint) == Job(JOB_ID, JobStatus.IN_QUEUE)
+
+
 async def test_cancel_may_be_repeated(runpod: respx.MockRouter, endpoint: Serverless) -> None:
     """Cancelling twice is the same as once, so a lost answer is no end."""
     route = runpod.post(f"{ENDPOINT}/cancel/{JOB_ID}").mock(
