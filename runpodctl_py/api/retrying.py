@@ -32,7 +32,7 @@ class RetryPolicy:
         give_up_after_s: A try that fails after this time is the last one.
     """
 
-    attempts: int = 6
+    attempts: int = 5
     wait_initial_s: float = 0.5
     give_up_after_s: float = 90.0
 

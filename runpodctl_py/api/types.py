@@ -181,6 +181,7 @@ class Endpoint:
         gpu_ids: Pools in order of priority and excluded cards, as RunPod writes them.
         idle_timeout_s: How long a worker stays up without work.
         execution_timeout_ms: Longest run of a job, 0 for no limit.
+        scaler: A `Scaler`, or what RunPod has added since.
         scaler_value: Seconds for QUEUE_DELAY, requests per worker for REQUEST_COUNT.
         locations: Data centres, comma separated; "" is any.
         allowed_cuda_versions: Comma separated; "" is any.
@@ -198,7 +199,7 @@ class Endpoint:
     workers_max: int
     idle_timeout_s: int
     execution_timeout_ms: int
-    scaler: Scaler
+    scaler: str
     scaler_value: int
     flashboot: str
     network_volume_id: str = ""

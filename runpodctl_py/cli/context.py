@@ -38,7 +38,7 @@ class Context:
     Args:
         settings: Where to go, and as whom.
         output: Where to say what.
-        stops_local: Whether the local RunPod was started by this command and stops with it.
+        stops_local: Whether the local RunPod stops when no command uses it any more.
     """
 
     settings: Settings
@@ -70,12 +70,11 @@ def opened(
 
     folder = daemon.data_folder(os.environ)
     command = [sys.executable, "-m", "runpodctl_py", "local", "up", "--until-unused"]
-    is_running = daemon.find_running(folder) is not None
-    if not is_running:
+    if daemon.find_running(folder) is None:
         output.note("Starting the local RunPod …", style="dim")
     with daemon.joined(folder, command, _LOCAL_START_LIMIT_S) as running:
         local_settings = settings.for_local(running.url, running.token)
-        yield Context(local_settings, output, stops_local=not is_running)
+        yield Context(local_settings, output, stops_local=running.until_unused)
 
 
 def run(main: Coroutine[object, object, _Result]) -> _Result:

@@ -117,7 +117,7 @@ def endpoint_document(endpoint: Endpoint) -> JsonObject:
         "workers_max": endpoint.workers_max,
         "idle_timeout_s": endpoint.idle_timeout_s,
         "execution_timeout_ms": endpoint.execution_timeout_ms,
-        "scaler": endpoint.scaler.value,
+        "scaler": str(endpoint.scaler),
         "scaler_value": endpoint.scaler_value,
         "flashboot": endpoint.flashboot,
         "network_volume_id": endpoint.network_volume_id,

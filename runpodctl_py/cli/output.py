@@ -83,29 +83,27 @@ class Output:
         """Say something to the person: progress, a hint, what comes next."""
         if not (self.as_json or self.is_quiet):
             text = printable(text)
-            print(paint(text, style, sys.stderr) if style else text, file=sys.stderr, flush=True)
+            _write(paint(text, style, sys.stderr) if style else text, sys.stderr)
 
     def done(self, text: str) -> None:
         """Say that a step is done."""
         if not (self.as_json or self.is_quiet):
-            mark = paint("✓", "green", sys.stderr)
-            print(f"{mark} {printable(text)}", file=sys.stderr, flush=True)
+            _write(f"{paint('✓', 'green', sys.stderr)} {printable(text)}", sys.stderr)
 
     def warn(self, text: str) -> None:
         """Say something that should not be missed; in JSON it goes to stderr, too."""
         if self.as_json:
             _print_json({"warning": text}, sys.stderr)
         else:
-            mark = paint("!", "yellow", sys.stderr)
-            print(f"{mark} {printable(text)}", file=sys.stderr, flush=True)
+            _write(f"{paint('!', 'yellow', sys.stderr)} {printable(text)}", sys.stderr)
 
     def result(self, text: str) -> None:
         """Print what was asked for, as text."""
-        print(printable(text), flush=True)
+        _write(printable(text), sys.stdout)
 
     def document(self, value: JsonValue) -> None:
         """Print what was asked for, as one JSON document."""
-        print(_json_text(value, indent=2), flush=True)
+        _write(_json_text(value, indent=2), sys.stdout)
 
     def event(self, event: JsonObject) -> None:
         """Print one JSON line of a stream."""
@@ -132,7 +130,7 @@ class Output:
         lines = [f"{mark} {first}", *(f"  {line}" for line in more)]
         if error.hint:
             lines += ["", *(f"  {line}".rstrip() for line in printable(error.hint).split("\n"))]
-        print("\n".join(lines), file=sys.stderr, flush=True)
+        _write("\n".join(lines), sys.stderr)
 
     def _error_line(self, error: RunpodctlError) -> None:
         line: JsonObject = {
@@ -164,7 +162,15 @@ def print_table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> Non
 
 
 def _print_json(value: JsonValue, stream: TextIO) -> None:
-    print(_json_text(value), file=stream, flush=True)
+    _write(_json_text(value), stream)
+
+
+def _write(text: str, stream: TextIO) -> None:
+    """Write a line. If nobody reads any more (`| head`), the work goes on: files are saved."""
+    try:
+        print(text, file=stream, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _json_text(value: JsonValue, indent: int | None = None) -> str:

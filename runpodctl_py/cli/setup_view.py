@@ -24,7 +24,7 @@ if TYPE_CHECKING:
         TemplateChange,
     )
 
-_SECRET_WORDS = ("KEY", "TOKEN", "SECRET", "PASSWORD", "CREDENTIAL")
+_SECRET_ENDINGS = ("KEY", "PASS", "PWD", "AUTH")
 
 
 class SetupView:
@@ -215,10 +215,13 @@ def _without_secrets(fields: JsonObject) -> JsonObject:
     if not isinstance(pairs, list):
         return fields
     shown: list[JsonValue] = [
-        {**pair, "value": "…"}
-        if isinstance(pair, dict)
-        and any(word in str(pair["key"]).upper() for word in _SECRET_WORDS)
-        else pair
+        {**pair, "value": "…"} if isinstance(pair, dict) and _is_secret(str(pair["key"])) else pair
         for pair in pairs
     ]
     return {**fields, "env": shown}
+
+
+def _is_secret(name: str) -> bool:
+    from runpodctl_py.jobs.manifest import names_secret
+
+    return names_secret(name) or name.upper().endswith(_SECRET_ENDINGS)

@@ -138,12 +138,14 @@ def submit(
 
     Without --task or --preset, the input goes to --endpoint or RUNPOD_ENDPOINT_ID as it is.
     """
-    from runpodctl_py.api.types import JobRequest, Policy
-    from runpodctl_py.cli.following import Wish
-
+    how = _How(endpoint, detach=detach, sync=sync, dry_run=dry_run)
     task_input = _task_input(task, stdin, text, input_file, duration, output_format)
     chosen = _preset(task, preset)
     job_input = _job_input(chosen, task_input, payload, setting or [])
+    # Not before: a usage error should not have to wait for the HTTP client to be loaded.
+    from runpodctl_py.api.types import JobRequest, Policy
+    from runpodctl_py.cli.following import Wish
+
     request = JobRequest(
         job_input,
         webhook=webhook,
@@ -163,7 +165,6 @@ def submit(
     )
     output = Output(as_json=as_json, is_quiet=quiet)
     with opened(output, local=local, env_file=env_file, api_key_file=api_key_file) as context:
-        how = _How(endpoint, detach=detach, sync=sync, dry_run=dry_run)
         run(how.send(context, chosen, request, wish))
 
 

@@ -53,6 +53,7 @@ class Announcement:
         pid: Its process.
         version: The version of this package it runs.
         started_at: When it started, in seconds since 1970.
+        until_unused: Whether it leaves when no command uses it.
     """
 
     url: str
@@ -61,6 +62,7 @@ class Announcement:
     pid: int
     version: str
     started_at: float
+    until_unused: bool
 
 
 def find_running(folder: Path) -> Announcement | None:
@@ -165,7 +167,7 @@ async def _run(
     with (config.data_folder / "users.lock").open("ab") as users, _stopped_by_signals(stopped):
         await runpod.start()
         try:
-            on_ready(_announce(config, runpod.url, runpod.token))
+            on_ready(_announce(config, runpod.url, runpod.token, until_unused=until_unused))
             while not stopped.is_set():
                 if until_unused and _try_lock(users, fcntl.LOCK_EX):
                     break
@@ -212,7 +214,7 @@ def _announcement_path(folder: Path) -> Path:
     return folder / "emulator.json"
 
 
-def _announce(config: EmulatorConfig, url: str, token: str) -> Announcement:
+def _announce(config: EmulatorConfig, url: str, token: str, *, until_unused: bool) -> Announcement:
     announcement = Announcement(
         url=url,
         port=urlsplit(url).port or 0,
@@ -220,6 +222,7 @@ def _announce(config: EmulatorConfig, url: str, token: str) -> Announcement:
         pid=os.getpid(),
         version=__version__,
         started_at=config.clock.now(),
+        until_unused=until_unused,
     )
     write_private(_announcement_path(config.data_folder), json.dumps(asdict(announcement)))
     return announcement

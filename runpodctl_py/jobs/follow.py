@@ -46,6 +46,9 @@ _MISBEHAVIOURS_ALLOWED = 1
 
 _HEALTH_INTERVAL_S = 3.0
 
+#: A job outlives an outage of the network, and so does following it: this long without an answer.
+PATIENCE_S = 120.0
+
 #: Sleeping until a time limit may end this much before it, in floating-point numbers.
 _ROUNDING_S = 0.001
 
@@ -112,7 +115,7 @@ async def follow(
         WaitTimeoutError: The time is over.
         ResultExpiredError: The job was there and is gone.
         NotFoundError: The job was never seen.
-        NetworkError: After retries.
+        NetworkError: There was no answer for two minutes.
     """
     watch = _Watch(endpoint, job, clock, timeout_s)
     while not job.status.is_final:
@@ -138,6 +141,7 @@ class _Watch:
         self._has_started = False
         self._progress: Progress | None = None
         self._was_seen = False
+        self._answered_s = clock.now_s()
         self._misbehaviours = 0
 
     @property
@@ -184,7 +188,12 @@ class _Watch:
                 "--sync), and drops a job when its --ttl is over.",
                 job_id=job.job_id,
             ) from exc
+        except NetworkError:
+            if self._clock.now_s() - self._answered_s > PATIENCE_S:
+                raise
+            return job
         self._was_seen = True
+        self._answered_s = self._clock.now_s()
         return found
 
     async def _ask(self, job: Job) -> Job:

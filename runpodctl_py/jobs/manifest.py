@@ -134,7 +134,7 @@ def _shown(value: JsonValue, depth: int = 0) -> JsonValue:
         return "…"
     if isinstance(value, dict):
         return {
-            _without_secrets(key): _MASK if _names_secret(key) and item else _shown(item, depth + 1)
+            _without_secrets(key): _MASK if names_secret(key) and item else _shown(item, depth + 1)
             for key, item in value.items()
         }
     return [_shown(item, depth + 1) for item in value] if isinstance(value, list) else value
@@ -149,7 +149,7 @@ def _shown_text(text: str) -> JsonValue:
     return _without_secrets(text)
 
 
-def _names_secret(key: str) -> bool:
+def names_secret(key: str) -> bool:
     """Tell a key such as `accessSecret` or `hf_token` from `max_tokens`."""
     words = key_words(key)
     return bool(words) and (

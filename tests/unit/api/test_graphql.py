@@ -365,7 +365,6 @@ async def test_a_save_without_an_id_is_a_lost_answer(
         {"myself": {"endpoints": [None]}},
         {"myself": {"endpoints": ["e"]}},
         {"myself": {"endpoints": [{"id": "no name"}]}},
-        {"myself": {"endpoints": [{"id": "i", "name": "n", "scalerType": "BY_MOOD"}]}},
         {"myself": {"endpoints": [{"id": "i", "name": "n", "networkVolumeIds": ["v"]}]}},
     ],
 )
@@ -376,6 +375,18 @@ async def test_an_account_that_cannot_be_read_is_told(
     runpod.mock(return_value=answer({"data": data}))
 
     assert type(await error_of(control, "endpoints")) is ServerError
+
+
+async def test_a_scaler_that_we_do_not_know_goes_back_as_it_came(
+    runpod: respx.Route, control: GraphqlProvisioner
+) -> None:
+    """One new kind of endpoint must not make the whole account unreadable."""
+    endpoint = {"id": "i", "name": "n", "scalerType": "BY_MOOD", "scalerValue": 2}
+    runpod.mock(return_value=answer({"data": {"myself": {"endpoints": [endpoint]}}}))
+
+    [found] = await control.endpoints()
+
+    assert endpoint_input(found)["scalerType"] == "BY_MOOD"
 
 
 def _raise_or_return(trouble: Any) -> httpx.Response:

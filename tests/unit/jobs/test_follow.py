@@ -21,6 +21,8 @@ from runpodctl_py.errors import (
 from runpodctl_py.jobs.follow import (
     LONGEST_HOLD_S,
     LONGEST_INTERVAL_S,
+    PATIENCE_S,
+    SHORTEST_INTERVAL_S,
     Event,
     Finished,
     Progressed,
@@ -406,17 +408,40 @@ async def test_after_a_rate_limit_long_polls_go_on(clock: StillClock) -> None:
     assert endpoint.questions.count("status") == 5
 
 
-@pytest.mark.parametrize("trouble", [RateLimitedError("429"), NetworkError("down")])
-async def test_a_status_that_fails_to_the_end_is_told(
+TROUBLES = pytest.mark.parametrize("trouble", [RateLimitedError("429"), NetworkError("down")])
+
+
+@TROUBLES
+async def test_an_outage_that_does_not_end_is_told(
     clock: StillClock, trouble: RunpodctlError
 ) -> None:
-    """Its retries are over by then."""
+    """After two minutes without any answer; not asked in a hurry meanwhile."""
     endpoint = Endpoint(clock, state_at((0, trouble)), long_poll_trouble=itertools.repeat(trouble))
 
     with pytest.raises(type(trouble)):
         await events_of(endpoint)
 
-    assert endpoint.questions == ["status-sync", "status"]
+    assert PATIENCE_S < endpoint.elapsed_s < PATIENCE_S + 2 * LONGEST_INTERVAL_S
+    assert endpoint.questions.count("status") < PATIENCE_S / SHORTEST_INTERVAL_S
+
+
+@TROUBLES
+async def test_an_outage_that_ends_is_survived(clock: StillClock, trouble: RunpodctlError) -> None:
+    """The job went on meanwhile, and so does following it; the patience begins anew."""
+    endpoint = Endpoint(
+        clock,
+        state_at(
+            (0, job("IN_PROGRESS")),
+            (10, trouble),
+            (100, job("IN_PROGRESS")),
+            (110, trouble),
+            (200, job("COMPLETED")),
+        ),
+    )
+
+    events = await events_of(endpoint)
+
+    assert isinstance(events[-1], Finished)
 
 
 async def test_a_key_that_is_refused_ends_it(clock: StillClock) -> None:
