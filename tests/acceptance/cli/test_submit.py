@@ -184,5 +184,16 @@ def test_a_reader_that_has_gone_is_no_defect(person: Person, fast: str) -> None:
         *("submit", "-t", "text_processing", "-e", fast, "--quiet"),
         under=("bash", "-c", script, "bash"),
     )
-    assert (said.code, said.stdout, said.stderr) == (1, "", "")
+    assert (said.code, said.stdout, said.stderr) == (0, "", "")
+    assert len(files_in(Path("outputs"))) == 1
+
+
+def test_a_reader_that_leaves_in_the_middle_loses_nothing(person: Person, fast: str) -> None:
+    """`| head -1` of a running job's events: the job is followed to its end and its file saved."""
+    script = '"$@" | head -1; exit "${PIPESTATUS[0]}"'
+    said = person.run(
+        *("submit", "-t", "text_processing", "-e", fast, "--json"),
+        under=("bash", "-c", script, "bash"),
+    )
+    assert (said.code, len(said.stdout.splitlines()), said.stderr) == (0, 1, "")
     assert len(files_in(Path("outputs"))) == 1
