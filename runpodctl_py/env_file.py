@@ -60,6 +60,18 @@ def set_values(path: Path, values: Mapping[str, str]) -> None:
     _rewrite(path, lambda text: _with_values(text, values, path))
 
 
+def check_writable(path: Path) -> None:
+    """Look whether a later `set_values` can work; writes nothing.
+
+    Raises:
+        UsageError: The file or its folder cannot be written.
+        ConflictError: The file is a symlink that leads out of its folder.
+    """
+    folder = _checked_target(path).parent
+    if not os.access(folder, os.W_OK):
+        raise UsageError(f"Cannot write {path}: the folder {folder} cannot be written to")
+
+
 def remove_values(path: Path, names: Iterable[str]) -> None:
     """Remove every line that sets one of the variables; other lines stay to the byte.
 

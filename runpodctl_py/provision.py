@@ -1,4 +1,4 @@
-"""From a desired state to a live endpoint: plan, apply, tear down.
+"""From a desired state to a live endpoint: plan, apply.
 
 Owns what is compared with what, the order of the writes, and what to say when something is in the
 way. RunPod's saves replace what they are not sent (API reference 1.3, 1.4), so everything is read,
@@ -14,8 +14,6 @@ from runpodctl_py.api.types import Endpoint, Scaler, Template
 from runpodctl_py.errors import (
     AnswerLostError,
     ConflictError,
-    NotFoundError,
-    RefusedError,
     RunpodctlError,
 )
 from runpodctl_py.gpus import GpuSelection
@@ -24,13 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
 
     from runpodctl_py.api.provisioning import Provisioner
-    from runpodctl_py.clock import Clock
 
 _Resource = TypeVar("_Resource", Template, Endpoint)
-
-#: RunPod refuses to delete a template for up to two minutes after its last use (reference 1.3).
-TEMPLATE_DELETE_LIMIT_S = 150.0
-_TEMPLATE_DELETE_PAUSE_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -322,78 +315,3 @@ def _differences(old: _Resource | None, new: _Resource) -> tuple[FieldChange, ..
         return ()
     pairs = ((f.name, getattr(old, f.name), getattr(new, f.name)) for f in fields(new))
     return tuple(FieldChange(name, was, will) for name, was, will in pairs if was != will)
-
-
-@dataclass(frozen=True)
-class Teardown:
-    """What will be deleted: an endpoint, and its template unless something else uses it."""
-
-    endpoint: Endpoint
-    template: Template | None
-
-
-@dataclass(frozen=True)
-class TeardownStep:
-    """One thing that is done, or that we wait for.
-
-    Args:
-        kind: What it is about.
-        is_done: False while RunPod still says that the template is in use.
-        remaining_s: How long we go on trying, while it is not done.
-    """
-
-    kind: Literal["workers", "endpoint", "template"]
-    is_done: bool = True
-    remaining_s: float = 0.0
-
-
-async def find_teardown(provisioner: Provisioner, endpoint_id: str) -> Teardown:
-    """Read what belongs to an endpoint. Writes nothing.
-
-    Raises:
-        NotFoundError: There is no such endpoint.
-    """
-    endpoints = await provisioner.endpoints()
-    endpoint = next((e for e in endpoints if e.endpoint_id == endpoint_id), None)
-    if endpoint is None:
-        raise NotFoundError(
-            f"There is no endpoint {endpoint_id}", hint="See yours:  runpodctl-py endpoints list"
-        )
-    shared = sum(e.template_id == endpoint.template_id for e in endpoints) > 1
-    templates = [] if shared else await provisioner.templates()
-    own = next((t for t in templates if t.template_id == endpoint.template_id), None)
-    return Teardown(endpoint, own)
-
-
-async def tear_down(
-    provisioner: Provisioner, target: Teardown, clock: Clock
-) -> AsyncIterator[TeardownStep]:
-    """Stop the workers, delete the endpoint, then its template; yield each step.
-
-    Raises:
-        RefusedError: RunPod refused to the end; what was deleted before stays deleted.
-    """
-    endpoint_id = target.endpoint.endpoint_id or ""
-    await provisioner.save_endpoint(replace(target.endpoint, workers_min=0, workers_max=0))
-    yield TeardownStep("workers")
-    await provisioner.delete_endpoint(endpoint_id)
-    yield TeardownStep("endpoint")
-    if target.template is None:
-        return
-    deadline_s = clock.now_s() + TEMPLATE_DELETE_LIMIT_S
-    while True:
-        try:
-            await provisioner.delete_template(target.template.name)
-        except RefusedError as exc:
-            remaining_s = deadline_s - clock.now_s()
-            if remaining_s <= 0:
-                exc.hint = (
-                    "The endpoint is deleted; the template is left. Delete it in RunPod's "
-                    "console, or run setup again to use it."
-                )
-                raise
-            yield TeardownStep("template", is_done=False, remaining_s=remaining_s)
-            await clock.sleep(_TEMPLATE_DELETE_PAUSE_S)
-        else:
-            yield TeardownStep("template")
-            return

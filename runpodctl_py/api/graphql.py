@@ -21,6 +21,7 @@ from gql.transport.exceptions import (
 )
 from gql.transport.httpx import HTTPXAsyncTransport
 
+from runpodctl_py.api.hosts import UNUSABLE_SURROUNDINGS, is_this_machine, unusable
 from runpodctl_py.api.retrying import RetryPolicy, TryAgainError, retry_after_s, with_retries
 from runpodctl_py.api.types import Endpoint, Scaler, Template
 from runpodctl_py.errors import (
@@ -46,6 +47,7 @@ _TIMEOUT_S = 30.0
 #: Written back as read, because `saveTemplate` and `saveEndpoint` reset what they are not sent.
 _KEPT_TEMPLATE_FIELDS = (
     "volumeMountPath",
+    "portsConfig",
     "ports",
     "isPublic",
     "readme",
@@ -62,6 +64,7 @@ _KEPT_ENDPOINT_FIELDS = (
     "instanceIds",
     "compliance",
     "modelReferences",
+    "flashEnvironmentId",
     "type",
 )
 #: The exceptions of httpx and httpx2 that mean that nothing was sent.
@@ -109,13 +112,17 @@ class GraphqlProvisioner:
             headers={"Authorization": f"Bearer {api_key}"},
             timeout=_TIMEOUT_S,
             event_hooks={"response": [_check_status]},
+            trust_env=not is_this_machine(base_url),
         )
         self._client = Client(transport=self._transport, execute_timeout=None)
         self._session: AsyncClientSession | None = None
 
     async def __aenter__(self) -> Self:
         # Not `reconnecting=True`: that repeats mutations, too (libraries reference 1c).
-        self._session = await self._client.connect_async(reconnecting=False)  # type: ignore[no-untyped-call] # gql leaves it untyped
+        try:
+            self._session = await self._client.connect_async(reconnecting=False)  # type: ignore[no-untyped-call] # gql leaves it untyped
+        except UNUSABLE_SURROUNDINGS as exc:
+            raise unusable(exc) from exc
         return self
 
     async def __aexit__(
@@ -145,6 +152,12 @@ class GraphqlProvisioner:
         """Create or replace an endpoint and return its id."""
         data = await self._execute("save_endpoint", {"input": endpoint_input(endpoint)})
         return _saved_id(data, "saveEndpoint")
+
+    def describe(self, resource: Template | Endpoint) -> JsonObject:
+        """Return the mutation's name and input."""
+        if isinstance(resource, Template):
+            return {"saveTemplate": template_input(resource)}
+        return {"saveEndpoint": endpoint_input(resource)}
 
     async def delete_template(self, name: str) -> None:
         """Delete a template by name."""

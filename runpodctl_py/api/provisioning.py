@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
     from runpodctl_py.api.types import Endpoint, Template
+    from runpodctl_py.jsontypes import JsonObject
 
 
 class Provisioner(Protocol):
@@ -32,6 +33,9 @@ class Provisioner(Protocol):
 
     async def save_endpoint(self, endpoint: Endpoint) -> str:
         """Create an endpoint, or replace the one with its id, and return its id."""
+
+    def describe(self, resource: Template | Endpoint) -> JsonObject:
+        """Return the request that saving this would send, by the name of its operation."""
 
     async def delete_template(self, name: str) -> None:
         """Delete a template by name; RunPod refuses while it is, or just was, in use."""

@@ -72,10 +72,10 @@ class Serverless:
         check_size(body, RUNSYNC_LIMIT_BYTES, "/runsync")
         return await self._submit("/runsync", body, hold_ms=wait_ms)
 
-    async def status(self, job_id: str) -> Job:
-        """Return a job as it is now."""
+    async def status(self, job_id: str, *, tries: int | None = None) -> Job:
+        """Return a job as it is now; `tries` limits how often we ask, if not the usual policy."""
         try:
-            answer = await self._transport.get(self._path("/status", job_id))
+            answer = await self._transport.get(self._path("/status", job_id), tries=tries)
         except NotFoundError as exc:
             raise self._no_such_job(job_id) from exc
         return parse_job(answer.body)

@@ -1,6 +1,7 @@
 """The one factory of HTTP clients: auth, timeouts, retries, and answers without secrets in them.
 
-Owns httpx: its exceptions are translated here and nowhere else. Does not know what an endpoint or
+Owns the clients and what their failures mean; only downloads (`jobs/download.py`) read httpx's
+exceptions for themselves. Does not know what an endpoint or
 a job is (`serverless.py`), and does not follow redirects, so the key stays with the host it is for.
 """
 
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 import httpx
 
 from runpodctl_py import __version__
+from runpodctl_py.api.hosts import built, is_this_machine
 from runpodctl_py.api.retrying import RetryPolicy, TryAgainError, retry_after_s, with_retries
 from runpodctl_py.errors import (
     AnswerLostError,
@@ -56,10 +58,12 @@ def redact(text: str, secret: str) -> str:
 
 def download_client() -> httpx.AsyncClient:
     """Return a client for files found in a job's output: it knows no key and no redirects."""
-    return httpx.AsyncClient(
-        limits=_LIMITS,
-        timeout=httpx.Timeout(_READ_TIMEOUT_S, connect=_CONNECT_TIMEOUT_S),
-        headers={"User-Agent": USER_AGENT},
+    return built(
+        lambda: httpx.AsyncClient(
+            limits=_LIMITS,
+            timeout=httpx.Timeout(_READ_TIMEOUT_S, connect=_CONNECT_TIMEOUT_S),
+            headers={"User-Agent": USER_AGENT},
+        )
     )
 
 
@@ -70,15 +74,21 @@ class Transport:
         base_url: The API's root, without a trailing slash.
         api_key: Sent as a bearer token, to this host only.
         retries: How often safe requests are repeated.
+
+    Raises:
+        UsageError: The environment's proxy or certificate settings cannot be used.
     """
 
     def __init__(self, base_url: str, api_key: str, *, retries: RetryPolicy | None = None) -> None:
         self._base_url = base_url
         self._api_key = api_key
         self._retries = retries or RetryPolicy()
-        self._client = httpx.AsyncClient(
-            limits=_LIMITS,
-            headers={"Authorization": f"Bearer {api_key}", "User-Agent": USER_AGENT},
+        self._client = built(
+            lambda: httpx.AsyncClient(
+                limits=_LIMITS,
+                headers={"Authorization": f"Bearer {api_key}", "User-Agent": USER_AGENT},
+                trust_env=not is_this_machine(base_url),
+            )
         )
 
     async def __aenter__(self) -> Self:

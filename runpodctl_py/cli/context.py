@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import shlex
 import signal
 import sys
 from dataclasses import dataclass
@@ -39,16 +40,19 @@ class Context:
         settings: Where to go, and as whom.
         output: Where to say what.
         stops_local: Whether the local RunPod stops when no command uses it any more.
+        files: The flags that named files of settings, with the files.
     """
 
     settings: Settings
     output: Output
     stops_local: bool = False
+    files: tuple[tuple[str, Path | None], ...] = ()
 
     @property
     def flags(self) -> str:
         """What to add to a command that is suggested, so that it means the same place."""
-        return " --local" if self.settings.is_local else ""
+        named = "".join(f" {flag} {shlex.quote(str(path))}" for flag, path in self.files if path)
+        return f"{named} --local" if self.settings.is_local else named
 
 
 @contextlib.contextmanager
@@ -63,18 +67,24 @@ def opened(
     settings = settings_module.load(
         os.environ, Path.cwd(), env_path=env_file, api_key_file=api_key_file
     )
+    files = (("--env-file", env_file), ("--api-key-file", api_key_file))
     if not local:
-        yield Context(settings, output)
+        yield Context(settings, output, files=files)
         return
     from runpodctl_py.emulator import daemon
 
     folder = daemon.data_folder(os.environ)
-    command = [sys.executable, "-m", "runpodctl_py", "local", "up", "--until-unused"]
     if daemon.find_running(folder) is None:
         output.note("Starting the local RunPod …", style="dim")
-    with daemon.joined(folder, command, _LOCAL_START_LIMIT_S) as running:
+    with daemon.joined(folder, local_up_command("--until-unused"), _LOCAL_START_LIMIT_S) as running:
         local_settings = settings.for_local(running.url, running.token)
-        yield Context(local_settings, output, stops_local=running.until_unused)
+        yield Context(local_settings, output, running.until_unused, files)
+
+
+def local_up_command(*options: str) -> list[str]:
+    """Return the command that runs a local RunPod in a process of its own."""
+    # -P: a `secrets.py` in the person's folder must not stand in for Python's.
+    return [sys.executable, "-P", "-m", "runpodctl_py", "local", "up", *options]
 
 
 def run(main: Coroutine[object, object, _Result]) -> _Result:
@@ -85,6 +95,9 @@ def run(main: Coroutine[object, object, _Result]) -> _Result:
     """
     # Libraries that log retries would otherwise print them over the person's screen.
     logging.getLogger().addHandler(logging.NullHandler())
+    import stamina.instrumentation
+
+    stamina.instrumentation.set_on_retry_hooks([])
 
     async def interruptible() -> _Result:
         task = asyncio.current_task()

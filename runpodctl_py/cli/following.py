@@ -9,19 +9,22 @@ from __future__ import annotations
 import asyncio
 import importlib
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NoReturn, Self
 
+from runpodctl_py.api.provisioning import connect
 from runpodctl_py.api.serverless import Serverless
 from runpodctl_py.api.transport import Transport, download_client
 from runpodctl_py.cli import result_view
-from runpodctl_py.cli.job_view import job_view
+from runpodctl_py.cli.job_view import JobView, Place, job_view, queued_event
 from runpodctl_py.clock import SystemClock
 from runpodctl_py.errors import (
     InterruptedRunError,
     JobFailedError,
+    ResultExpiredError,
     RunpodctlError,
+    SaveError,
     UsageError,
-    WaitTimeoutError,
 )
 from runpodctl_py.gpus import GpuSelection, price_per_s_usd
 from runpodctl_py.jobs.collect import Submission, Summary, collect, cost_usd, judge
@@ -29,7 +32,6 @@ from runpodctl_py.jobs.download import Downloader
 from runpodctl_py.jobs.follow import Finished, follow
 
 if TYPE_CHECKING:
-    from datetime import datetime
     from pathlib import Path
     from types import TracebackType
 
@@ -69,6 +71,7 @@ class Session:
         self._wish = wish
         self._transport = Transport(settings.endpoint_base_url, settings.api_key)
         self._endpoint = Serverless(self._transport, endpoint_id)
+        self._place = Place(endpoint_id, wish.preset)
         self._price: asyncio.Task[float | None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -84,75 +87,96 @@ class Session:
             self._price.cancel()
         await self._transport.__aexit__(kind, error, traceback)
 
-    async def send(self, request: JobRequest) -> Job:
-        """Queue a job."""
-        try:
-            return await self._endpoint.run(request)
-        except asyncio.CancelledError:
-            raise self._sent_unseen() from None
-
-    async def send_sync(self, request: JobRequest, wait_ms: int) -> Job:
-        """Queue a job and wait for it on the same connection; it may come back unfinished."""
-        if self._wish.timeout_s is not None:
-            wait_ms = max(1_000, min(wait_ms, round(self._wish.timeout_s * 1000)))
-        try:
-            return await self._endpoint.runsync(request, wait_ms)
-        except asyncio.CancelledError:
-            raise self._sent_unseen() from None
-
-    async def find(self, job_id: str) -> Job:
-        """Return a job that was sent before."""
-        return await self._endpoint.status(job_id)
-
-    def say_detached(self, job: Job) -> None:
-        """Print the job's id and how to come back to it."""
+    async def send_and_leave(self, request: JobRequest) -> None:
+        """Queue a job, and print its id and how to come back to it."""
+        job = await self._send(request, sync_wait_ms=None)
         output = self._context.output
         if output.as_json:
-            output.event({"event": "queued", "id": job.job_id, "endpoint": self._place})
+            output.event(queued_event(job.job_id, self._place))
             return
         output.result(job.job_id)
         output.note()
         output.note(self._way_back(job.job_id))
 
-    async def follow(
-        self, job: Job, payload: JsonValue = None, submitted_at: datetime | None = None
-    ) -> None:
-        """Follow a job to its end, save its files and tell what came of it.
+    async def send_and_follow(self, request: JobRequest, *, sync_wait_ms: int | None) -> None:
+        """Queue a job, follow it to its end, save its files and tell what came of it.
+
+        Args:
+            request: The job.
+            sync_wait_ms: How long `/runsync` may hold the answer; None uses `/run`.
 
         Raises:
             RunpodctlError: What the exit code should tell.
         """
+        submitted_at = datetime.now(UTC)
         self._price = asyncio.create_task(self._look_up_price())
+        with job_view(self._context.output) as view:
+            job = await self._send(request, sync_wait_ms)
+            view.submitted(job.job_id, self._place)
+            finished = await self._until_final(view, job, was_seen=False)
+        await self._finish(finished, dict(request.payload), submitted_at)
+
+    async def watch(self, job_id: str) -> None:
+        """Follow a job that was sent before, as `send_and_follow` does."""
+        self._price = asyncio.create_task(self._look_up_price())
+        job = await self._endpoint.status(job_id)
+        with job_view(self._context.output) as view:
+            view.submitted(job.job_id, self._place)
+            finished = await self._until_final(view, job, was_seen=True)
+        await self._finish(finished, None, None)
+
+    async def _send(self, request: JobRequest, sync_wait_ms: int | None) -> Job:
         try:
-            finished, elapsed_s = await self._until_final(job)
+            if sync_wait_ms is None:
+                return await self._endpoint.run(request)
+            if self._wish.timeout_s is not None:
+                sync_wait_ms = max(1_000, min(sync_wait_ms, round(self._wish.timeout_s * 1000)))
+            return await self._endpoint.runsync(request, sync_wait_ms)
+        except asyncio.CancelledError:
+            raise InterruptedRunError(
+                "Interrupted while the job was being sent: it may be queued, and billed",
+                hint=f"Look:  runpodctl-py health {self._place.endpoint_id}{self._context.flags}",
+            ) from None
+
+    async def _until_final(self, view: JobView, job: Job, *, was_seen: bool) -> Finished:
+        """Show a job until it is final; whatever ends this sooner says how to come back."""
+        timeout_s = self._wish.timeout_s
+        try:
+            async for event in follow(
+                self._endpoint, job, SystemClock(), timeout_s=timeout_s, was_seen=was_seen
+            ):
+                view.show(event)
+                if isinstance(event, Finished):
+                    return event
         except asyncio.CancelledError:
             await self._interrupted(job.job_id)
-        except WaitTimeoutError as exc:
-            exc.hint = self._way_back(job.job_id)
+        except ResultExpiredError:
             raise
         except RunpodctlError as exc:
             exc.job_id = job.job_id
             exc.hint = "\n".join(filter(None, (exc.hint, self._way_back(job.job_id))))
             raise
-        submission = Submission(
-            self._endpoint.endpoint_id,
-            payload,
-            self._wish.preset,
-            submitted_at,
-            await self._known_price(),
-        )
-        summary = await self._summary(finished, submission)
-        self._tell(summary, elapsed_s)
-
-    async def _until_final(self, job: Job) -> tuple[Job, float]:
-        with job_view(self._context.output) as view:
-            view.submitted(job.job_id, self._place)
-            events = follow(self._endpoint, job, SystemClock(), timeout_s=self._wish.timeout_s)
-            async for event in events:
-                view.show(event)
-                if isinstance(event, Finished):
-                    return event.job, event.elapsed_s
         raise AssertionError  # pragma: no cover - following ends with Finished or raises
+
+    async def _finish(
+        self, finished: Finished, payload: JsonValue, submitted_at: datetime | None
+    ) -> None:
+        """Save a final job's files and tell what came of it."""
+        job = finished.job
+        price = await self._known_price()
+        submission = Submission(
+            self._place.endpoint_id, payload, self._place.preset, submitted_at, price
+        )
+        try:
+            summary = await self._summary(job, submission)
+        except asyncio.CancelledError:
+            raise InterruptedRunError(
+                f"Interrupted while saving. The job is {job.status.value}; its result is kept "
+                "for a while.",
+                hint=f"Fetch it:  {self._again('watch', job.job_id)}",
+                job_id=job.job_id,
+            ) from None
+        self._tell(summary, finished.elapsed_s)
 
     async def _summary(self, job: Job, submission: Submission) -> Summary:
         if not self._wish.saves:
@@ -163,26 +187,28 @@ class Session:
             return await collect(job, submission, directory, Downloader(client))
 
     def _tell(self, summary: Summary, elapsed_s: float) -> None:
-        view = result_view.ResultView(self._context, self._endpoint.endpoint_id, self._wish.saves)
+        view = result_view.ResultView(
+            self._context, self._place.endpoint_id, saves=self._wish.saves
+        )
         view.show(summary, elapsed_s)
         error = summary.error
-        if isinstance(error, JobFailedError) and error.traceback:
+        if error is None:
+            return
+        more = None
+        if isinstance(error, SaveError):
+            again = self._again("watch", summary.job.job_id)
+            more = f"Fetch it again, while RunPod has it:  {again} --output-dir DIR"
+        elif isinstance(error, JobFailedError) and error.traceback:
             if self._wish.is_verbose:
                 self._context.output.note(error.traceback.rstrip(), style="dim")
             else:
-                again = self._again("status", summary.job.job_id)
-                error.hint = "\n".join(filter(None, (error.hint, f"Traceback:  {again} --verbose")))
-        if error is not None:
-            raise error
-
-    @property
-    def _place(self) -> str:
-        endpoint_id = self._endpoint.endpoint_id
-        return f"{self._wish.preset} ({endpoint_id})" if self._wish.preset else endpoint_id
+                more = f"Traceback:  {self._again('status', summary.job.job_id)} --verbose"
+        error.hint = "\n".join(filter(None, (error.hint, more))) or None
+        raise error
 
     def _again(self, command: str, job_id: str) -> str:
-        endpoint = self._endpoint.endpoint_id
-        return f"runpodctl-py {command} {job_id} --endpoint {endpoint}{self._context.flags}"
+        endpoint_id = self._place.endpoint_id
+        return f"runpodctl-py {command} {job_id} --endpoint {endpoint_id}{self._context.flags}"
 
     def _way_back(self, job_id: str) -> str:
         lines = [
@@ -194,12 +220,6 @@ class Session:
         else:
             lines.append("Its result is kept for 30 minutes after it ends.")
         return "\n".join(lines)
-
-    def _sent_unseen(self) -> InterruptedRunError:
-        return InterruptedRunError(
-            "Interrupted while the job was being sent: it may be queued, and billed",
-            hint=f"Look:  runpodctl-py health {self._endpoint.endpoint_id}{self._context.flags}",
-        )
 
     async def _interrupted(self, job_id: str) -> NoReturn:
         """Detach from the job, or cancel it if that was asked for."""
@@ -224,10 +244,10 @@ class Session:
         if settings.is_local:
             return 0.0
         # A seventh of a second that must not hold up the job.
-        module = await asyncio.to_thread(importlib.import_module, "runpodctl_py.api.graphql")
-        async with module.GraphqlProvisioner(settings.api_base_url, settings.api_key) as control:
+        await asyncio.to_thread(importlib.import_module, "runpodctl_py.api.graphql")
+        async with connect(settings.api_base_url, settings.api_key) as control:
             for endpoint in await control.endpoints():
-                if endpoint.endpoint_id == self._endpoint.endpoint_id:
+                if endpoint.endpoint_id == self._place.endpoint_id:
                     gpus = GpuSelection.from_gpu_ids(endpoint.gpu_ids)
                     return price_per_s_usd(gpus, endpoint.gpu_count)
         return None

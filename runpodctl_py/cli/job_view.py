@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, Self
 
 from runpodctl_py.cli.output import Output, bytes_text, printable, seconds_text
@@ -34,6 +35,17 @@ _BESIDE_THE_BAR = 62
 _ROOM_FOR_ECHOES = 6
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where a job runs: an endpoint, and the preset it was set up from if we know."""
+
+    endpoint_id: str
+    preset: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.preset} ({self.endpoint_id})" if self.preset else self.endpoint_id
+
+
 class JobView(Protocol):
     """Something that shows one job. A context: what it drew is gone or finished after it."""
 
@@ -48,11 +60,21 @@ class JobView(Protocol):
     ) -> None:
         """Leave the terminal as it was."""
 
-    def submitted(self, job_id: str, place: str) -> None:
+    def submitted(self, job_id: str, place: Place) -> None:
         """Say which job it is and where it runs."""
 
     def show(self, event: Event) -> None:
         """Show what happened."""
+
+
+def queued_event(job_id: str, place: Place) -> JsonObject:
+    """Return the first event of a stream; its keys are a promise to scripts."""
+    return {
+        "event": "queued",
+        "id": job_id,
+        "endpoint_id": place.endpoint_id,
+        "preset": place.preset,
+    }
 
 
 def job_view(output: Output) -> JobView:
@@ -117,10 +139,10 @@ class JsonJobView(_QuietExit):
         self._output = output
         self._job_id = ""
 
-    def submitted(self, job_id: str, place: str) -> None:
+    def submitted(self, job_id: str, place: Place) -> None:
         """Print the `queued` event."""
         self._job_id = job_id
-        self._output.event({"event": "queued", "id": job_id, "endpoint": place})
+        self._output.event(queued_event(job_id, place))
 
     def show(self, event: Event) -> None:
         """Print `started` and `progress` events."""
@@ -155,7 +177,7 @@ class PlainJobView(_QuietExit):
         self._now_s = now_s
         self._said_s = now_s()
 
-    def submitted(self, job_id: str, place: str) -> None:
+    def submitted(self, job_id: str, place: Place) -> None:
         """Say which job it is."""
         self._say("queued", f"{job_id} on {place}")
 
@@ -212,7 +234,7 @@ class TerminalJobView:
         if self._live is not None:
             self._live.stop()
 
-    def submitted(self, job_id: str, place: str) -> None:
+    def submitted(self, job_id: str, place: Place) -> None:
         """Print which job it is, above the line."""
         from rich.text import Text
 

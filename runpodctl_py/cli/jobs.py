@@ -90,7 +90,7 @@ def watch(
 
     async def follow(context: Context, where: str) -> None:
         async with Session(context, where, wish) as session:
-            await session.follow(await session.find(job_id))
+            await session.watch(job_id)
 
     output = Output(as_json=as_json, is_quiet=quiet)
     with opened(output, local=local, env_file=env_file, api_key_file=api_key_file) as context:

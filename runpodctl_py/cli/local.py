@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from runpodctl_py.cli import options
-from runpodctl_py.cli.context import run
+from runpodctl_py.cli.context import local_up_command, run
 from runpodctl_py.cli.house_style import App
+from runpodctl_py.cli.log_view import LogView
 from runpodctl_py.cli.output import Column, Output
-from runpodctl_py.errors import EmulatorError, NotFoundError
+from runpodctl_py.errors import NotFoundError
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -61,8 +60,7 @@ def up(
     output = Output(as_json=as_json)
     folder = daemon.data_folder(os.environ)
     if detach:
-        command = [sys.executable, "-m", "runpodctl_py", "local", "up"]
-        command += [] if port is None else ["--port", str(port)]
+        command = local_up_command(*([] if port is None else ["--port", str(port)]))
         _say_up(output, daemon.start_detached(folder, command, _START_LIMIT_S), is_detached=True)
         return
     from runpodctl_py.emulator.config import EmulatorConfig
@@ -80,7 +78,7 @@ def up(
 
 @app.command()
 def down(*, as_json: options.Json = False) -> None:
-    """Stop the local RunPod and its workers; a running job goes on at the next start.
+    """Stop the local RunPod and its workers; a running job begins anew at the next start.
 
     Example:
       runpodctl-py local down
@@ -138,25 +136,23 @@ def logs(
     endpoint: Annotated[
         str | None, typer.Option("--endpoint", "-e", metavar="ID", help="Only its workers.")
     ] = None,
+    as_json: options.Json = False,
 ) -> None:
     """Print what the local RunPod and its workers have written.
 
     Example:
       runpodctl-py local logs -f
     """
-    daemon = _daemon()
-    folder = daemon.data_folder(os.environ)
-    printed: dict[Path, int] = {}
-    paths = _log_paths(folder, endpoint)
-    if not paths and not follow:
+    view = LogView(Output(as_json=as_json), _daemon().data_folder(os.environ), endpoint)
+    if not view.paths() and not follow:
         raise NotFoundError(
             "There are no logs yet", hint="Start one:  runpodctl-py local up --detach"
         )
-    _print_new(paths, printed)
+    view.print_new(is_last=not follow)
     while follow:
         # Files have no event that a portable program could wait for.
         time.sleep(_LOOK_INTERVAL_S)
-        _print_new(_log_paths(folder, endpoint), printed)
+        view.print_new(is_last=False)
 
 
 @app.command()
@@ -224,32 +220,3 @@ async def _get(running: Announcement, operation: str) -> dict[str, Any]:
     async with Transport(running.url, running.token) as transport:
         answer = await transport.get(f"/_local/{operation}")
     return answer.body
-
-
-def _log_paths(folder: Path, endpoint: str | None) -> list[Path]:
-    workers = sorted(folder.glob(f"logs/{endpoint or '*'}/*.log"), key=_changed_at)
-    own = [] if endpoint else [folder / "emulator.log"]
-    return [path for path in (*own, *workers) if path.is_file()]
-
-
-def _changed_at(path: Path) -> float:
-    try:
-        return path.stat().st_mtime
-    except OSError:
-        return 0.0
-
-
-def _print_new(paths: list[Path], printed: dict[Path, int]) -> None:
-    for path in paths:
-        try:
-            with path.open("rb") as file:
-                file.seek(printed.get(path, 0))
-                content = file.read()
-        except OSError as exc:
-            raise EmulatorError(f"Cannot read {path}: {exc.strerror}") from exc
-        if not content:
-            continue
-        printed[path] = printed.get(path, 0) + len(content)
-        name = "local" if path.name == "emulator.log" else path.stem
-        for line in content.decode(errors="replace").splitlines():
-            print(f"{name:<16} {line}", flush=True)

@@ -12,7 +12,7 @@ from filelock import AsyncFileLock
 
 from runpodctl_py import env_file, provision
 from runpodctl_py.api.provisioning import connect
-from runpodctl_py.cli.setup import Flags, desired_state
+from runpodctl_py.cli.desired import Flags, desired_state
 from runpodctl_py.emulator.daemon import data_folder
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ async def _provisioned(context: Context, preset: Preset, *, dry_run: bool) -> st
         plan = await provision.plan(provisioner, desired_state(preset, Flags()), known_id)
         if dry_run:
             return plan.endpoint.target.endpoint_id or "(new endpoint)"
+        env_file.check_writable(settings.env_path)
         endpoint_id = ""
         async for applied in provision.apply(provisioner, plan):
             endpoint_id = applied.resource_id

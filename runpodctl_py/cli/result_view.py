@@ -26,7 +26,7 @@ class ResultView:
         saves: Whether files were to be written.
     """
 
-    def __init__(self, context: Context, endpoint_id: str, saves: bool) -> None:  # noqa: FBT001 # a fact, not a mode
+    def __init__(self, context: Context, endpoint_id: str, *, saves: bool) -> None:
         self._output = context.output
         self._is_local = context.settings.is_local
         self._endpoint_id = endpoint_id

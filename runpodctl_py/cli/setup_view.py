@@ -66,10 +66,14 @@ class SetupView:
             self._output.note(f"  {price}")
             self._output.note()
 
-    def show_dry_run(self) -> None:
-        """Show what would be done, and the exact requests."""
+    def show_dry_run(self, requests: Sequence[JsonObject]) -> None:
+        """Show what would be done, and the exact requests; values of secrets are hidden."""
         self.show_plan()
-        self._output.document(self._document(is_dry_run=True))
+        shown: list[JsonValue] = [
+            {operation: _without_secrets(fields) for operation, fields in request.items()}
+            for request in requests
+        ]
+        self._output.document({**self._document(), "dry_run": True, "requests": shown})
 
     def show_unchanged(self) -> None:
         """Say in one line that nothing has to be done."""
@@ -142,11 +146,9 @@ class SetupView:
         ]
         return f"runpodctl-py submit --preset {self._preset.name}{''.join(required)}{local}"
 
-    def _document(self, *, is_dry_run: bool = False) -> JsonObject:
-        from runpodctl_py.api.graphql import endpoint_input, template_input
-
+    def _document(self) -> JsonObject:
         plan = self._plan
-        document: JsonObject = {
+        return {
             "preset": self._preset.name,
             "template": _change_document(plan.template, plan.template.target.template_id),
             "endpoint": _change_document(plan.endpoint, plan.endpoint.target.endpoint_id),
@@ -157,13 +159,6 @@ class SetupView:
             },
             "price_per_hour_usd": self._price_per_hour(),
         }
-        if is_dry_run:
-            document["dry_run"] = True
-            document["requests"] = [
-                {"saveTemplate": _without_secrets(template_input(plan.template.target))},
-                {"saveEndpoint": endpoint_input(plan.endpoint.target)},
-            ]
-        return document
 
     def _price_per_hour(self) -> float | None:
         if self._context.settings.is_local:
@@ -209,10 +204,10 @@ def _scalar(value: object) -> JsonValue:
     return value if isinstance(value, str | int | float | bool) or value is None else str(value)
 
 
-def _without_secrets(fields: JsonObject) -> JsonObject:
+def _without_secrets(fields: JsonValue) -> JsonValue:
     """Hide the values of variables whose names say that they are secret."""
-    pairs = fields.get("env")
-    if not isinstance(pairs, list):
+    pairs = fields.get("env") if isinstance(fields, dict) else None
+    if not isinstance(fields, dict) or not isinstance(pairs, list):
         return fields
     shown: list[JsonValue] = [
         {**pair, "value": "…"} if isinstance(pair, dict) and _is_secret(str(pair["key"])) else pair

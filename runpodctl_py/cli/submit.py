@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
@@ -23,8 +22,9 @@ if TYPE_CHECKING:
 
 app = App()
 
-#: How long `/runsync` holds at first; an unfinished job is followed from there.
-_SYNC_WAIT_MS = 90_000
+#: How long `/runsync` holds at first; an unfinished job is followed from there. RunPod's own 90 s
+#: would show neither a state nor progress meanwhile.
+_SYNC_WAIT_MS = 10_000
 
 
 class Task(StrEnum):
@@ -198,16 +198,12 @@ class _How:
         if self._dry_run:
             show_dry_run(context, where, operation, request, preset)
             return
-        submitted_at = datetime.now(UTC)
         async with Session(context, where, wish) as session:
-            if self._sync:
-                job = await session.send_sync(request, _SYNC_WAIT_MS)
-            else:
-                job = await session.send(request)
             if self._detach:
-                session.say_detached(job)
+                await session.send_and_leave(request)
             else:
-                await session.follow(job, dict(request.payload), submitted_at)
+                wait_ms = _SYNC_WAIT_MS if self._sync else None
+                await session.send_and_follow(request, sync_wait_ms=wait_ms)
 
     async def _find_endpoint(self, context: Context, preset: Preset | None) -> str:
         if context.settings.is_local and preset is not None and not self._endpoint:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import sys
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from runpodctl_py.jsontypes import JsonObject
-    from runpodctl_py.provision import Teardown, TeardownStep
+    from runpodctl_py.teardown import Teardown, TeardownStep
 
 app = App()
 
@@ -46,44 +47,65 @@ def teardown(
     """
     output = Output(as_json=as_json)
     with opened(output, local=local, env_file=env_file, api_key_file=api_key_file) as context:
-        run(_tear_down(context, _endpoint_id(context, target), yes=yes, dry_run=dry_run))
+        run(_tear_down(context, _aim(context, target), yes=yes, dry_run=dry_run))
 
 
-def _endpoint_id(context: Context, target: str) -> str:
+@dataclass(frozen=True)
+class _Aim:
+    """What the person named: an endpoint's id, and the template that may be left of it."""
+
+    endpoint_id: str
+    leftover: str | None = None
+    unset: str | None = None
+
+
+def _aim(context: Context, target: str) -> _Aim:
     if target not in loading.names() and not target.endswith(".toml"):
-        return target
+        return _Aim(target)
     preset = loading.load(target)
     if known := context.settings.get(preset.env_key):
-        return known
-    raise NotFoundError(
-        f"{preset.env_key} is not set, so there is no endpoint of {preset.name} to delete",
-        hint="See yours:  runpodctl-py endpoints list",
-    )
+        return _Aim(known, preset.template.name)
+    return _Aim("", preset.template.name, unset=preset.env_key)
 
 
-async def _tear_down(context: Context, endpoint_id: str, *, yes: bool, dry_run: bool) -> None:
-    from runpodctl_py import provision
+async def _tear_down(context: Context, aim: _Aim, *, yes: bool, dry_run: bool) -> None:
+    from runpodctl_py import teardown as tearing
     from runpodctl_py.api.provisioning import connect
     from runpodctl_py.clock import SystemClock
 
     settings, output = context.settings, context.output
+    keys = _keys_of(context, aim.endpoint_id)
     async with connect(settings.api_base_url, settings.api_key) as provisioner:
-        found = await provision.find_teardown(provisioner, endpoint_id)
-        keys = _keys_of(context, endpoint_id)
+        try:
+            found = await tearing.find_teardown(provisioner, aim.endpoint_id, aim.leftover)
+        except NotFoundError as exc:
+            if aim.unset:
+                exc.message = f"{aim.unset} is not set, so there is no endpoint to delete"
+            if not keys or dry_run:
+                raise
+            # It is gone, whoever deleted it; what still names it is all that is left.
+            found = tearing.Teardown(None, None)
         _say_what(context, found, keys)
         if dry_run:
-            output.document(_document(found, keys, is_dry_run=True))
+            output.document(_document(aim, found, keys, is_dry_run=True))
             return
-        jobs = await _unfinished_jobs(context, endpoint_id)
         if not yes:
-            _confirm(found, jobs)
-        async for step in provision.tear_down(provisioner, found, SystemClock()):
+            _confirm(found, await _unfinished_jobs(context, aim.endpoint_id))
+        if found.endpoint is None:
+            _forget(context, keys)
+        async for step in tearing.tear_down(provisioner, found, SystemClock()):
             _say_step(output, step)
-    env_files.remove_values(settings.env_path, keys)
+            if step.kind == "endpoint":
+                # Now, and not after the template: that can take minutes, or be interrupted.
+                _forget(context, keys)
     if output.as_json:
-        output.document(_document(found, keys, is_dry_run=False))
-    elif keys:
-        output.done(f"{', '.join(keys)} removed from {settings.env_path.name}")
+        output.document(_document(aim, found, keys, is_dry_run=False))
+
+
+def _forget(context: Context, keys: list[str]) -> None:
+    if keys:
+        env_files.remove_values(context.settings.env_path, keys)
+        context.output.done(f"{', '.join(keys)} removed from {context.settings.env_path.name}")
 
 
 def _keys_of(context: Context, endpoint_id: str) -> list[str]:
@@ -111,7 +133,7 @@ async def _unfinished_jobs(context: Context, endpoint_id: str) -> int:
 
 
 def _confirm(found: Teardown, jobs: int) -> None:
-    name = found.endpoint.name
+    name = _name_of(found)
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise ConfirmationNeededError(
             f"Deleting {name} needs a yes, and nobody is there to give it",
@@ -121,6 +143,11 @@ def _confirm(found: Teardown, jobs: int) -> None:
         agreed = _agreed_to_lose(jobs, name) if jobs else typer.confirm(f"Delete {name}?", err=True)
     if not agreed:
         raise ConfirmationNeededError(f"{name} was not deleted: you did not agree")
+
+
+def _name_of(found: Teardown) -> str:
+    resource = found.endpoint or found.template
+    return resource.name if resource else "what is left"
 
 
 def _agreed_to_lose(jobs: int, name: str) -> bool:
@@ -146,7 +173,10 @@ def _ctrl_c_at_once() -> Iterator[None]:
 
 def _say_what(context: Context, found: Teardown, keys: list[str]) -> None:
     output = context.output
-    output.note(f"  endpoint   {found.endpoint.name} ({found.endpoint.endpoint_id})   delete")
+    if found.endpoint is None:
+        output.note("  endpoint   gone already")
+    else:
+        output.note(f"  endpoint   {found.endpoint.name} ({found.endpoint.endpoint_id})   delete")
     if found.template is not None:
         output.note(f"  template   {found.template.name} ({found.template.template_id})   delete")
     for key in keys:
@@ -168,9 +198,9 @@ def _say_step(output: Output, step: TeardownStep) -> None:
     output.done(done.get(step.kind, "template deleted"))
 
 
-def _document(found: Teardown, keys: list[str], *, is_dry_run: bool) -> JsonObject:
+def _document(aim: _Aim, found: Teardown, keys: list[str], *, is_dry_run: bool) -> JsonObject:
     document: JsonObject = {
-        "endpoint_id": found.endpoint.endpoint_id,
+        "endpoint_id": aim.endpoint_id or None,
         "template": found.template.name if found.template else None,
         "env_keys": [*keys],
     }

@@ -40,7 +40,8 @@ class Timings:
         ping_interval_ms: How often a worker pings; below 1000 the SDK's pings die
             (API reference 5.1).
         missed_pings: After how many silent intervals a worker counts as dead.
-        stop_grace_s: How long a worker may take to leave after SIGTERM.
+        stop_grace_s: How long a worker may take to leave after SIGTERM, which it gets when its
+            jobs are done or the emulator stops.
         cancel_grace_s: How long a worker may take to notice that its job was cancelled. A
             synchronous handler never notices (API reference 5.7).
         first_backoff_s: The wait after a worker failed to start; doubles with each failure.

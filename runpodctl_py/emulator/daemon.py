@@ -24,7 +24,12 @@ from typing import IO, TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from runpodctl_py import __version__
-from runpodctl_py.emulator.data_folder import data_folder, make_private, write_private
+from runpodctl_py.emulator.data_folder import (
+    data_folder,
+    make_private,
+    remove_leftovers,
+    write_private,
+)
 from runpodctl_py.emulator.extra import require_local_extra
 from runpodctl_py.errors import EmulatorError
 
@@ -136,6 +141,9 @@ async def run_until_stopped(
 ) -> None:
     """Runs an emulator in this process until SIGTERM, SIGINT, or until nobody uses it.
 
+    A second signal ends the process at once; the guard then kills the workers. What killed runs
+    left in the folder, and logs beyond those `remove_leftovers` keeps, is removed first.
+
     Args:
         config: What to run; its data folder is locked meanwhile.
         until_unused: Whether to leave when no command holds a lease.
@@ -162,6 +170,7 @@ async def _run(
     stopped = asyncio.Event()
     # One that was killed may have left its own; it must not be taken for ours while we start.
     _announcement_path(config.data_folder).unlink(missing_ok=True)
+    remove_leftovers(config.data_folder, config.clock.now())
     runpod = LocalRunPod(config)
     # Opened before and closed after everything else: what it locks is kept until the very end.
     with (config.data_folder / "users.lock").open("ab") as users, _stopped_by_signals(stopped):
@@ -179,15 +188,24 @@ async def _run(
 
 @contextmanager
 def _stopped_by_signals(stopped: asyncio.Event) -> Iterator[None]:
+    """Sets the event at the first signal; the second one is the system's to carry out."""
     loop = asyncio.get_running_loop()
-    signums = (signal.SIGINT, signal.SIGTERM)
-    for signum in signums:
-        loop.add_signal_handler(signum, stopped.set)
+    before = {signum: signal.getsignal(signum) for signum in (signal.SIGINT, signal.SIGTERM)}
+
+    def stop() -> None:
+        stopped.set()
+        for signum in before:
+            loop.remove_signal_handler(signum)
+            signal.signal(signum, signal.SIG_DFL)
+
+    for signum in before:
+        loop.add_signal_handler(signum, stop)
     try:
         yield
     finally:
-        for signum in signums:
+        for signum, handler in before.items():
             loop.remove_signal_handler(signum)
+            signal.signal(signum, handler)
 
 
 async def _set_within(event: asyncio.Event, timeout_s: float | None) -> None:

@@ -1,9 +1,10 @@
-"""The folder that holds one local RunPod: where it is, who may read it, the token in it."""
+"""The folder that holds one local RunPod: where it is, who may read it, its token, its litter."""
 
 from __future__ import annotations
 
 import os
 import secrets
+import shutil
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,10 +12,13 @@ from typing import TYPE_CHECKING
 from runpodctl_py.errors import EmulatorError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 FOLDER_VARIABLE = "RUNPODCTL_LOCAL_DIR"
 """The environment variable that names another data folder."""
+
+_KEPT_LOGS = 50
+_KEPT_LOG_S = 7 * 24 * 60 * 60
 
 
 def data_folder(environment: Mapping[str, str]) -> Path:
@@ -64,3 +68,36 @@ def write_private(path: Path, text: str) -> None:
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         file.write(text)
     draft.replace(path)
+
+
+def remove_leftovers(folder: Path, now: float) -> None:
+    """Removes what former emulators left in the folder; none may run on it meanwhile.
+
+    That is: the workers' home folders that a killed one could not remove, and old logs. Kept are
+    the logs of each endpoint's last 50 workers, as far as they were written to within 7 days.
+    What cannot be removed stays.
+
+    Args:
+        folder: The data folder.
+        now: The time, in seconds since 1970.
+    """
+    shutil.rmtree(folder / "homes", ignore_errors=True)
+    for logs in (folder / "logs").glob("*"):
+        _remove_old(logs.glob("*.log"), now - _KEPT_LOG_S)
+        # Of an endpoint that still has some, the folder stays.
+        with suppress(OSError):
+            logs.rmdir()
+
+
+def _remove_old(logs: Iterable[Path], oldest: float) -> None:
+    by_age = sorted(((_written_at(path), path) for path in logs), reverse=True)
+    for place, (written_at, path) in enumerate(by_age):
+        if place >= _KEPT_LOGS or written_at < oldest:
+            with suppress(OSError):
+                path.unlink()
+
+
+def _written_at(path: Path) -> float:
+    with suppress(OSError):
+        return path.stat().st_mtime
+    return 0.0

@@ -80,7 +80,7 @@ class Guard:
         if request["op"] == "spawn":
             self._spawn(request)
         elif (worker := self._workers.get(request["name"])) is not None:
-            _signal_group(worker.pid, request["signal"])
+            self._signal(worker, request["signal"])
 
     def _spawn(self, request: dict[str, Any]) -> None:
         name = request["name"]
@@ -101,6 +101,14 @@ class Guard:
             return
         self._workers[name] = worker
         self._tell(event="spawned", name=name, pid=worker.pid)
+
+    def _signal(self, worker: subprocess.Popen[bytes], signum: int) -> None:
+        if signum == signal.SIGKILL:
+            _signal_group(worker.pid, signum)
+            return
+        # As a container's stop does: what a handler runs beside itself may finish its job.
+        with suppress(ProcessLookupError, PermissionError):
+            os.kill(worker.pid, signum)
 
     def _bury(self) -> None:
         for name, worker in list(self._workers.items()):

@@ -74,7 +74,7 @@ class GuardLine:
         return await started
 
     def signal(self, name: str, signum: int) -> None:
-        """Sends a signal to a worker's process group, if the worker is still there."""
+        """Sends a worker a signal if it is still there; SIGKILL reaches its whole group."""
         self._send(op="signal", name=name, signal=signum)
 
     async def close(self) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 from collections import defaultdict, deque
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
 from runpodctl_py.emulator.errors import job_not_found
@@ -25,10 +25,40 @@ SCALER = "scaler"
 """The name that rings when the number of workers may have to change."""
 
 
+class _Queue:
+    """The ids of an endpoint's waiting jobs, those of low priority behind all others."""
+
+    def __init__(self) -> None:
+        self._normal: deque[str] = deque()
+        self._low: deque[str] = deque()
+
+    def __len__(self) -> int:
+        return len(self._normal) + len(self._low)
+
+    def __iter__(self) -> Iterator[str]:
+        return chain(self._normal, self._low)
+
+    def put_last(self, job: Job) -> None:
+        self._line_of(job).append(job.id)
+
+    def put_first(self, job: Job) -> None:
+        self._line_of(job).appendleft(job.id)
+
+    def pop_first(self) -> str:
+        return (self._normal or self._low).popleft()
+
+    def remove(self, job: Job) -> None:
+        self._line_of(job).remove(job.id)
+
+    def _line_of(self, job: Job) -> deque[str]:
+        return self._low if job.policy.low_priority else self._normal
+
+
 class JobBook:
     """The jobs of all endpoints.
 
-    What a former run left behind is taken up again: jobs that were running are queued once more.
+    What a former run left behind is taken up again: jobs that were running are queued as if they
+    had never begun, because it was not their worker's fault.
 
     Args:
         store: What outlives a restart.
@@ -45,7 +75,7 @@ class JobBook:
         self._ring = ring
         self._jobs: dict[str, Job] = {}
         self._due: list[tuple[float, str]] = []
-        self._queues: dict[str, deque[str]] = {each.id: deque() for each, _ in kept.endpoints}
+        self._queues = {each.id: _Queue() for each, _ in kept.endpoints}
         self._counters = {each.id: counters for each, counters in kept.endpoints}
         self.chunks: defaultdict[str, list[Any]] = defaultdict(list)
         """The pieces of streamed outputs that nobody has fetched yet, by job."""
@@ -54,7 +84,7 @@ class JobBook:
 
     def open_queue(self, endpoint_id: str) -> None:
         """Makes room for an endpoint's jobs, if there is none yet."""
-        self._queues.setdefault(endpoint_id, deque())
+        self._queues.setdefault(endpoint_id, _Queue())
         self._counters.setdefault(endpoint_id, Counters())
 
     def close_queue(self, endpoint_id: str) -> None:
@@ -71,7 +101,7 @@ class JobBook:
         return len(self._queues[endpoint_id])
 
     def queue(self, endpoint_id: str, limit: int) -> Sequence[Job]:
-        """Returns the jobs that wait, the oldest first, at most `limit` of them."""
+        """Returns the jobs that wait, as they will be handed out, at most `limit` of them."""
         return [self._jobs[job_id] for job_id in islice(self._queues[endpoint_id], limit)]
 
     def of_endpoint(self, endpoint_id: str) -> list[Job]:
@@ -102,14 +132,15 @@ class JobBook:
         self._ring(SCALER)
 
     def take(self, endpoint_id: str, worker_id: str) -> Job | None:
-        """Assigns the oldest waiting job to a worker."""
+        """Assigns the oldest waiting job to a worker; one of low priority if there is no other."""
         if not (queue := self._queues.get(endpoint_id)):
             return None
-        return self.move(self._jobs[queue.popleft()].assigned(worker_id, self._clock.now()))
+        return self.move(self._jobs[queue.pop_first()].assigned(worker_id, self._clock.now()))
 
     def put_back(self, job: Job) -> None:
         """Undoes `take`: the job is first in its queue again."""
-        self._queues[job.endpoint_id].appendleft(self.move(job.put_back()).id)
+        self.chunks.pop(job.id, None)
+        self._queues[job.endpoint_id].put_first(self.move(job.put_back()))
         self._ring(job.endpoint_id)
 
     def progress(self, job_id: str, output: Any) -> None:
@@ -128,7 +159,7 @@ class JobBook:
         """Keeps and announces how a job stands now."""
         before = self._jobs[job.id]
         if before.status is JobStatus.IN_QUEUE and job.status.final:
-            self._queues[job.endpoint_id].remove(job.id)
+            self._queues[job.endpoint_id].remove(job)
         self._jobs[job.id] = job
         self._store.update_job(job)
         self._count(before, job)
@@ -140,7 +171,7 @@ class JobBook:
     def forget(self, job: Job) -> None:
         """Removes a job as if it had never been."""
         if job.status is JobStatus.IN_QUEUE:
-            self._queues[job.endpoint_id].remove(job.id)
+            self._queues[job.endpoint_id].remove(job)
         del self._jobs[job.id]
         self.chunks.pop(job.id, None)
         self._store.drop_job(job.id)
@@ -164,13 +195,13 @@ class JobBook:
     def _take_up(self, job: Job) -> None:
         self._jobs[job.id] = job
         if job.status is JobStatus.IN_PROGRESS:
-            self.lose(job.id)
-        elif job.status is JobStatus.IN_QUEUE:
-            self._queues[job.endpoint_id].append(job.id)
+            job = self.move(job.put_back())
+        if job.status is JobStatus.IN_QUEUE:
+            self._queues[job.endpoint_id].put_last(job)
         self._schedule(job)
 
     def _enqueue(self, job: Job) -> None:
-        self._queues[job.endpoint_id].append(job.id)
+        self._queues[job.endpoint_id].put_last(job)
         self._ring(job.endpoint_id)
 
     def _schedule(self, job: Job) -> None:

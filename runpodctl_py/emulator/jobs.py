@@ -120,8 +120,8 @@ class Job:
         )
 
     def put_back(self) -> Job:
-        """Returns the job as it was before a worker that never heard of it was given it."""
-        return replace(self, status=JobStatus.IN_QUEUE, worker_id=None, started_at=None)
+        """Returns the job as it was before a worker was given it; no retry is counted."""
+        return replace(self, status=JobStatus.IN_QUEUE, worker_id=None, started_at=None, outcome={})
 
     def cancelled(self, now: float) -> Job:
         """Returns the job after its cancellation."""

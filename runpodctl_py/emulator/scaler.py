@@ -2,7 +2,7 @@
 
 `plan` decides from plain values; `Scaler` asks it whenever something changed or is due, and has
 `workers.py` carry it out. RunPod's rules are in API reference 4.6; what differs here is that the
-first worker starts at once, because nobody pays for it.
+first worker starts at once, because nobody pays for it. Jobs of low priority start none (4.2).
 """
 
 from __future__ import annotations
@@ -52,13 +52,15 @@ def plan(
 
     Args:
         endpoint: With its scaling settings.
-        queue: The jobs that wait, the oldest first, as many as matter.
+        queue: The jobs that wait, the oldest first, as many as matter; those of low priority
+            come last and do not.
         in_progress: How many jobs are on workers.
         workers: All workers of the endpoint, the oldest first.
         clock: Where the time comes from.
     """
     serving = [each for each in workers if each.serving]
     current = [each for each in serving if each.version == endpoint.version]
+    queue = [each for each in queue if not each.policy.low_priority]
     late = _late(endpoint, queue, clock)
     wanted = max(endpoint.workers_min, _wanted(endpoint, queue, in_progress, current, late))
     wanted = min(wanted, endpoint.workers_max)
@@ -81,8 +83,7 @@ def _wanted(
     if not queue:
         return 0
     if endpoint.scaler_type == "REQUEST_COUNT":
-        counted = sum(1 for job in queue if not job.policy.low_priority) + in_progress
-        return max(1, -(-counted // endpoint.scaler_value))
+        return -(-(len(queue) + in_progress) // endpoint.scaler_value)
     busy = sum(1 for each in current if each.jobs)
     return max(1, busy + late)
 
@@ -93,7 +94,7 @@ def _late(endpoint: Endpoint, queue: Sequence[Job], clock: Clock) -> int:
     for job in queue:
         if now - job.created_at < longest_s or late >= endpoint.workers_max:
             break
-        late += not job.policy.low_priority
+        late += 1
     return late
 
 
@@ -171,7 +172,7 @@ class Scaler:
         """Acts once on everything that is due; returns in how many seconds to act again."""
         self._state.sweep()
         for worker in list(self._state.workers.values()):
-            if worker.leaving is not None:
+            if worker.leaving is not None and worker.due_to_go:
                 self._workers.stop(worker.id, worker.leaving)
         endpoints = list(self._state.control.endpoints.values())
         waits = [self._state.next_due_s(), *map(self._carry_out, endpoints)]

@@ -65,6 +65,7 @@ class State:
         self.control = ControlPlane(store, clock.now, worker_quota, kept.templates, endpoints)
         self.jobs = JobBook(store, kept, clock, ring)
         self.workers: dict[str, Worker] = {}
+        self._stopping = False
 
     # The control plane: its rules, and what they mean for jobs and workers.
 
@@ -181,7 +182,7 @@ class State:
         return worker
 
     def remove_worker(self, worker_id: str) -> None:
-        """Notes that a worker is gone; its jobs are queued once more, or failed."""
+        """Notes that a worker is gone; the jobs it still had are lost."""
         if (worker := self.workers.pop(worker_id, None)) is not None:
             # A poll of it may still be held; it must not be handed a job any more.
             worker.leave(Leaving.AT_ONCE)
@@ -195,6 +196,10 @@ class State:
             worker.leaving = None
             self._lose(worker, worker.jobs)
             self._ring(SCALER)
+
+    def begin_stop(self) -> None:
+        """Notes that the emulator stops: jobs that do not end with it begin anew, uncounted."""
+        self._stopping = True
 
     def leave(self, worker_id: str, how: Leaving) -> None:
         """Notes that a worker has to go; it gets no more jobs from now on."""
@@ -222,7 +227,7 @@ class State:
         return worker if worker.serving else None
 
     def take(self, worker: Worker, limit: int) -> list[Job]:
-        """Hands the oldest queued jobs of its endpoint to a worker, at most `limit` of them."""
+        """Hands the first queued jobs of its endpoint to a worker, at most `limit` of them."""
         taken: list[Job] = []
         while len(taken) < limit and worker.serving:
             if (job := self.jobs.take(worker.endpoint_id, worker.id)) is None:
@@ -234,7 +239,7 @@ class State:
     def put_back(self, worker: Worker, jobs: Sequence[Job]) -> None:
         """Undoes `take` for a worker that hung up: the jobs are first in the queue again."""
         for job in reversed(jobs):
-            worker.let_go(job.id, self._clock.monotonic())
+            self._let_go(worker, job.id)
             self.jobs.put_back(job)
 
     def stop_poll_started(self, worker_id: str) -> None:
@@ -270,7 +275,7 @@ class State:
         if (worker := self.workers.get(worker_id)) is not None:
             worker.stopped(frozenset({job_id}))
         if self._has(worker_id, job_id):
-            self.workers[worker_id].let_go(job_id, self._clock.monotonic())
+            self._let_go(self.workers[worker_id], job_id)
             self.jobs.move(self.jobs[job_id].finished(outcome, self._clock.now()))
 
     # What time does.
@@ -315,7 +320,7 @@ class State:
         """Ends a job that ran for too long; RunPod stops its worker, too (4.6)."""
         self.jobs.move(job.timed_out(self._clock.now()))
         if (worker := self.workers.get(job.worker_id or "")) is not None:
-            worker.let_go(job.id, self._clock.monotonic())
+            self._let_go(worker, job.id)
             self.leave(worker.id, Leaving.AT_ONCE)
 
     def _has(self, worker_id: str, job_id: str) -> bool:
@@ -323,10 +328,19 @@ class State:
         worker = self.workers.get(worker_id)
         return worker is not None and job_id in worker.jobs
 
+    def _let_go(self, worker: Worker, job_id: str) -> None:
+        worker.let_go(job_id, self._clock.monotonic())
+        if worker.due_to_go:
+            self._ring(worker.id)
+
     def _lose(self, worker: Worker, job_ids: Iterable[str]) -> None:
+        """Takes jobs from a worker that lost them: they are queued once more, or failed."""
         for job_id in list(job_ids):
-            worker.let_go(job_id, self._clock.monotonic())
-            self.jobs.lose(job_id)
+            self._let_go(worker, job_id)
+            if self._stopping:
+                self.jobs.put_back(self.jobs[job_id])
+            else:
+                self.jobs.lose(job_id)
 
     def _tell_to_stop(self, job: Job) -> None:
         if job.status is not JobStatus.IN_PROGRESS:

@@ -70,9 +70,9 @@ class WorkerApi:
         def stops() -> list[str] | None:
             if worker is None:
                 return None
-            return worker.told_to_stop() or ([_NO_SUCH_JOB] if worker.leaving else None)
+            return worker.told_to_stop() or ([_NO_SUCH_JOB] if worker.due_to_go else None)
 
-        leaving = worker is not None and worker.leaving is not None
+        leaving = worker is not None and worker.due_to_go
         told = await hold(
             request,
             self.bells,
@@ -122,9 +122,7 @@ class WorkerApi:
         holds_jobs = request.query_params.get("job_in_progress") == "1"
         worker = self.state.poll_started(worker_id, holds_jobs=holds_jobs)
         if worker is None:
-            known = self.state.workers.get(worker_id) is not None
-            hold_s = _DRAINED_HOLD_S if known else self.timings.take_hold_s
-            await hold(request, self.bells, (), lambda: None, hold_s)
+            await self._hold_back(request, worker_id)
             return []
 
         def next_jobs() -> list[Job] | None:
@@ -140,6 +138,18 @@ class WorkerApi:
             undo=lambda taken: self.state.put_back(worker, taken),
         )
         return jobs or []
+
+    async def _hold_back(self, request: Request, worker_id: str) -> None:
+        """Holds the poll of a worker that gets no job, until its process may end."""
+        worker = self.state.workers.get(worker_id)
+        if worker is not None and (worker.unhealthy or worker.due_to_go):
+            await hold(request, self.bells, (), lambda: None, _DRAINED_HOLD_S)
+            return
+
+        def drained() -> bool | None:
+            return True if worker is not None and worker.due_to_go else None
+
+        await hold(request, self.bells, (worker_id,), drained, self.timings.take_hold_s)
 
     def _addressed(self, request: Request) -> tuple[str, str]:
         """Returns the worker and the job of the path; 404 once the job is forgotten (4.7)."""

@@ -27,7 +27,8 @@ class Leaving(Enum):
     """How a worker has to go."""
 
     IN_PEACE = auto()
-    """It gets no more jobs, may finish the ones it has, and is asked to leave."""
+    """It gets no more jobs and may finish the ones it has; then it is asked to leave, and killed
+    if that takes longer than `Timings.stop_grace_s`. Only the emulator's own stop asks at once."""
     AT_ONCE = auto()
     """It does not listen, or must not go on: its process group is killed."""
 
@@ -76,6 +77,11 @@ class Worker:
     def serving(self) -> bool:
         """Whether it has jobs, or will get some."""
         return not self.unhealthy and self.leaving is None
+
+    @property
+    def due_to_go(self) -> bool:
+        """Whether its process is to be ended now, not only when its jobs are done."""
+        return self.leaving is Leaving.AT_ONCE or (self.leaving is not None and not self.jobs)
 
     def seen(self, now: float) -> None:
         """Notes a sign of life."""

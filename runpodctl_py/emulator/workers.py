@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import signal
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -82,7 +83,11 @@ class Workers:
         return 0.0 if backoff is None else backoff.until - self._config.clock.monotonic()
 
     async def close(self) -> None:
-        """Stops all workers, gently where they follow, and then the guard."""
+        """Stops all workers, gently where they follow, and then the guard.
+
+        Results that arrive in the meantime count; other running jobs are left for the next start.
+        """
+        self._state.begin_stop()
         for worker in list(self._state.workers.values()):
             self._state.leave(worker.id, Leaving.IN_PEACE)
             self.stop(worker.id, Leaving.IN_PEACE)
@@ -98,12 +103,13 @@ class Workers:
         if worker.id not in self._state.workers:
             return
         template = self._state.control.template_of(endpoint)
-        worker.log_path = self._log_path(worker)
         command = command_for(template.image_name, self._config.images)
-        if command is None:
-            self._refused(worker, f"no command is known for the image {template.image_name!r}")
-            return
         try:
+            worker.log_path = self._log_path(worker)
+            if command is None:
+                reason = f"no command is known for the image {template.image_name!r}"
+                self._refused(worker, reason)
+                return
             home = self._folder(worker)
             platform = platform_environment(
                 self._url, worker, self._key, self._timings.ping_interval_ms, home
@@ -118,11 +124,15 @@ class Workers:
 
     def _refused(self, worker: Worker, reason: str) -> None:
         """Keeps a worker that never was as unhealthy, so that /health and its log tell of it."""
-        self._exits.pop(worker.id, None)
+        # Somebody may be waiting for its end already.
+        self._exits.pop(worker.id, asyncio.Event()).set()
         shutil.rmtree(self._folder_path(worker.id), ignore_errors=True)
         self._note(worker, f"The worker could not be started: {reason}")
         self._failed(worker)
-        self._state.mark_unhealthy(worker.id)
+        if worker.leaving is None:
+            self._state.mark_unhealthy(worker.id)
+        else:
+            self._state.remove_worker(worker.id)
 
     def _exited(self, worker_id: str, code: int) -> None:
         self._exits.pop(worker_id, asyncio.Event()).set()
@@ -149,7 +159,7 @@ class Workers:
         backoff.until = self._config.clock.monotonic() + pause_s
 
     async def _leave_in_peace(self, worker_id: str) -> None:
-        """SIGTERM; the state has stopped giving it jobs, and its polls are let go (5.10.6)."""
+        """SIGTERM, then a grace; it gets no jobs any more, and its polls are let go (5.10.6)."""
         if (gone := self._exits.get(worker_id)) is None:
             self._state.remove_worker(worker_id)
             return
@@ -168,7 +178,8 @@ class Workers:
         await gone.wait()
 
     def _note(self, worker: Worker, line: str) -> None:
-        with self._log_path(worker).open("a", encoding="utf-8") as log:
+        # That its log cannot be written must not keep the state from learning what became of it.
+        with suppress(OSError), self._log_path(worker).open("a", encoding="utf-8") as log:
             log.write(f"{line}\n")
 
     def _log_path(self, worker: Worker) -> Path:

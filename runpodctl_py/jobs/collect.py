@@ -20,7 +20,7 @@ from runpodctl_py.errors import (
 )
 from runpodctl_py.jobs.manifest import Manifest, write_manifest
 from runpodctl_py.jobs.outputs import read_output
-from runpodctl_py.jobs.save import SavedFile, SaveReport, save_files
+from runpodctl_py.jobs.save import SavedFile, save_files
 from runpodctl_py.jobs.tree import ancestors, walk, where
 from runpodctl_py.jobs.words import readable_text, worker_error
 
@@ -93,9 +93,14 @@ async def collect(
     """
     reading = read_output(job.output)
     report = await save_files(reading.files, directory, job_id=job.job_id, fetch=fetch)
-    warnings = (*reading.warnings, *report.warnings)
+    warnings = [*reading.warnings, *report.warnings]
     cost = cost_usd(job, submission.price_per_s_usd)
-    error = _judge(job, reading.failures) or _save_error(job, report)
+    error = _judge(job, reading.failures)
+    if error is not None:
+        # The job's own failure is the error to tell; what else went wrong must not be silent.
+        warnings += report.problems
+    elif report.problems:
+        error = SaveError("\n".join(report.problems), job_id=job.job_id)
     note = Manifest(
         job_id=job.job_id,
         endpoint_id=submission.endpoint_id,
@@ -109,23 +114,26 @@ async def collect(
         cost_usd=cost,
         worker_id=job.worker_id,
         files=report.files,
-        warnings=warnings,
+        warnings=tuple(warnings),
         error=error.message if error else None,
     )
     manifest = None
     try:
         manifest = write_manifest(directory, note)
     except SaveError as exc:
-        error = error or _with_way_back(exc, job)
+        if error is None:
+            error = exc
+        else:
+            warnings.append(exc.message)
     return Summary(
         job,
         report.files,
-        warnings,
+        tuple(warnings),
         error,
         manifest,
         cost,
         text=None if reading.files else readable_text(job.output),
-        output=without_contents(job.output, {f.where: str(f.path) for f in report.files}),
+        output=without_contents(job.output, _places(report.files)),
     )
 
 
@@ -160,12 +168,19 @@ def _failed(job: Job) -> JobFailedError:
     said = worker_error(job.error, job.output)
     after = "" if job.execution_ms is None else f" after {job.execution_ms / 1000:.1f} s"
     kind = f"{said.error_type}: " if said.error_type else ""
+    died = said.message.startswith("job timed out after")
     return JobFailedError(
         "\n".join((f"The job failed{after}: {kind}{said.message}", *said.details)),
+        hint="Its worker died or fell silent, and so did the next one." if died else None,
         job_id=job.job_id,
         error_type=said.error_type,
         traceback=said.traceback,
     )
+
+
+def _places(files: Sequence[SavedFile]) -> dict[str, str]:
+    """Return each file's path on disk by every place in the output that has its content."""
+    return {place: str(f.path) for f in files for place in (f.where, *f.also_at)}
 
 
 def without_contents(output: JsonValue, saved: Mapping[str, str]) -> JsonValue:
@@ -191,17 +206,3 @@ def _replace(holder: list[JsonValue], node: Node, value: JsonValue) -> None:
             target[step] = target[step].copy()
             target, step = target[step], place.step
     target[step] = value
-
-
-def _save_error(job: Job, report: SaveReport) -> SaveError | None:
-    if not report.problems:
-        return None
-    return _with_way_back(SaveError("\n".join(report.problems)), job)
-
-
-def _with_way_back(error: SaveError, job: Job) -> SaveError:
-    return SaveError(
-        error.message,
-        hint="RunPod still has the result. Make room or name another folder within 30 minutes.",
-        job_id=job.job_id,
-    )

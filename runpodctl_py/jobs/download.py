@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 _MOST_REDIRECTS = 5
 _GONE = frozenset({401, 403, 404, 410})
 _TOO_MANY_REQUESTS = 429
+_LARGEST_PORT = 65535
 _GIB = 1024**3
 _CHUNK_BYTES = 256 * 1024
 _TIMEOUT_S = 30.0
@@ -40,12 +41,14 @@ _TWO_MORE_TRIES = RetryPolicy(attempts=3, wait_initial_s=0.5, give_up_after_s=_T
 
 
 class Downloader:
-    """Fetches links with a client that knows no secret.
+    """Fetches the links of one job with a client that knows no secret.
 
     Args:
         client: How to connect; it must carry no authorisation, because it talks to hosts that a
             worker chose.
         max_bytes: The largest file to accept.
+        max_total_bytes: How much to receive for the whole job, tries that failed included.
+        max_files: How many links of the job to follow.
         timeout_s: How long to wait for a connection, and for each piece of an answer.
         total_timeout_s: How long one file may take in all, its retries included.
         retry: How often to try; a file is always fetched from its beginning.
@@ -59,6 +62,8 @@ class Downloader:
         client: httpx.AsyncClient,
         *,
         max_bytes: int = 2 * _GIB,
+        max_total_bytes: int = 8 * _GIB,
+        max_files: int = 10_000,
         timeout_s: float = _TIMEOUT_S,
         total_timeout_s: float = _TOTAL_TIMEOUT_S,
         retry: RetryPolicy = _TWO_MORE_TRIES,
@@ -67,9 +72,13 @@ class Downloader:
             raise ValueError("a client with authorisation must not be used for downloads")
         self._client = client
         self._max_bytes = max_bytes
+        self._max_total_bytes = max_total_bytes
+        self._max_files = max_files
         self._timeout_s = timeout_s
         self._total_timeout_s = total_timeout_s
         self._retry = retry
+        self._total_bytes = 0
+        self._files = 0
 
     async def fetch(self, url: str, sink: Sink) -> Fetched:
         """Write the whole content of a URL to a sink.
@@ -79,12 +88,16 @@ class Downloader:
 
         Raises:
             NotFoundError: The link has expired, or was never readable.
-            SaveError: The link is not one to follow, or the file is too large.
+            SaveError: The link is not one to follow, the file is too large, or the job's files are
+                too many or too large in all.
             RateLimitedError: The host answered 429 to every try.
             ServerError: The host answered with anything else but the file.
             NetworkError: The host cannot be reached or stopped sending.
             OSError: The sink cannot take it.
         """
+        self._files += 1
+        if self._files > self._max_files:
+            raise SaveError(f"not downloaded: the limit is {self._max_files} links per job")
 
         async def attempt() -> Fetched:
             sink.restart()
@@ -101,6 +114,8 @@ class Downloader:
     async def _fetch_once(self, url: str, sink: Sink) -> Fetched:
         """Fetch a URL once, following its redirects."""
         target = _checked(url)
+        # What is used up needs no request to be refused.
+        self._check_size(target, 0, 1)
         for _ in range(_MOST_REDIRECTS + 1):
             with _translated(target):
                 async with self._opened(target) as response:
@@ -128,13 +143,13 @@ class Downloader:
         if not response.is_success:
             raise _refusal(response)
         announced = response.headers.get("content-length", "")
-        if announced.isdecimal() and int(announced) > self._max_bytes:
-            raise self._too_large(response.url)
+        if announced.isdecimal():
+            self._check_size(response.url, 0, int(announced))
         received_bytes = 0
         async for chunk in response.aiter_bytes(_CHUNK_BYTES):
+            self._check_size(response.url, received_bytes, len(chunk))
             received_bytes += len(chunk)
-            if received_bytes > self._max_bytes:
-                raise self._too_large(response.url)
+            self._total_bytes += len(chunk)
             sink.write(chunk)
         disposition = response.headers.get("content-disposition")
         return Fetched(
@@ -142,17 +157,31 @@ class Downloader:
             content_type=_essence(response.headers.get("content-type")),
         )
 
-    def _too_large(self, url: httpx.URL) -> SaveError:
-        return SaveError(f"{shown_url(url)} is larger than the limit of {self._max_bytes} bytes")
+    def _check_size(self, url: httpx.URL, received_bytes: int, more_bytes: int) -> None:
+        """Refuse what would go over a limit.
+
+        Raises:
+            SaveError: One of the two limits; the message says which.
+        """
+        if received_bytes + more_bytes > self._max_bytes:
+            raise SaveError(f"{shown_url(url)} is larger than the limit of {self._max_bytes} bytes")
+        if self._total_bytes + more_bytes > self._max_total_bytes:
+            raise SaveError(
+                f"{shown_url(url)} goes over the limit of {self._max_total_bytes} bytes "
+                "for all downloads of a job"
+            )
 
 
 def shown_url(url: httpx.URL | str) -> str:
-    """Return a URL without its query, which may be a signature, and without a user's password."""
+    """Return a URL without its query, which may be a signature, and without a user's password.
+
+    Never raises: of what is no URL, nothing is shown.
+    """
     try:
-        parsed = httpx.URL(url)
-    except httpx.InvalidURL:
-        return "the link"
-    return str(parsed.copy_with(query=None, fragment=None, userinfo=b""))
+        shown = str(httpx.URL(url).copy_with(query=None, fragment=None, userinfo=b""))
+    except (httpx.InvalidURL, ValueError):
+        shown = ""
+    return shown or "the link"
 
 
 def _checked(url: httpx.URL | str) -> httpx.URL:
@@ -163,10 +192,14 @@ def _checked(url: httpx.URL | str) -> httpx.URL:
     """
     try:
         parsed = httpx.URL(url)
-    except httpx.InvalidURL as exc:
+        # An international name is decoded when it is asked for, and may turn out to be none.
+        host = parsed.host
+    except (httpx.InvalidURL, ValueError) as exc:
         raise SaveError("the link is not a readable URL") from exc
-    if parsed.scheme not in {"http", "https"} or not parsed.host:
+    if parsed.scheme not in {"http", "https"} or not host:
         raise SaveError(f"only http and https links are followed, not {parsed.scheme or 'others'}")
+    if not 0 <= (parsed.port or 0) <= _LARGEST_PORT:
+        raise SaveError(f"{shown_url(parsed)} names a port that cannot exist")
     if parsed.userinfo:
         raise SaveError(f"{shown_url(parsed)} carries a user name: such links are not followed")
     return parsed
@@ -204,8 +237,9 @@ def _translated(url: httpx.URL) -> Iterator[None]:
         raise TryAgainError(NetworkError(f"{url.host} cannot be reached")) from exc
     except httpx.TransportError as exc:
         raise TryAgainError(NetworkError(f"{shown}: the transfer was cut off or garbled")) from exc
-    except (httpx.HTTPError, httpx.InvalidURL) as exc:
-        raise ServerError(f"{shown}: the answer is not readable") from exc
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as exc:
+        # httpx lets through what the codecs say of odd host names, in a redirect for example.
+        raise ServerError(f"{shown}: the address or the answer is not readable") from exc
 
 
 def _essence(content_type: str | None) -> str | None:

@@ -7,6 +7,7 @@ rarely; it is undocumented (API reference 4.1), so where it is missing or misbeh
 
 from __future__ import annotations
 
+import asyncio
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -48,6 +49,9 @@ _HEALTH_INTERVAL_S = 3.0
 
 #: A job outlives an outage of the network, and so does following it: this long without an answer.
 PATIENCE_S = 120.0
+LONGEST_PAUSE_S = 10.0
+
+_HEALTH_LIMIT_S = 1.0
 
 #: Sleeping until a time limit may end this much before it, in floating-point numbers.
 _ROUNDING_S = 0.001
@@ -101,7 +105,12 @@ Event = Queued | Started | Progressed | Unchanged | Finished
 
 
 async def follow(
-    endpoint: Serverless, job: Job, clock: Clock, *, timeout_s: float | None = None
+    endpoint: Serverless,
+    job: Job,
+    clock: Clock,
+    *,
+    timeout_s: float | None = None,
+    was_seen: bool = False,
 ) -> AsyncIterator[Event]:
     """Yield what happens to a job; the last event is `Finished`.
 
@@ -110,6 +119,7 @@ async def follow(
         job: The job as it was last seen.
         clock: For measuring and waiting.
         timeout_s: Stop waiting after this time; the job goes on.
+        was_seen: Whether `/status` knew the job: then a 404 means that it has expired.
 
     Raises:
         WaitTimeoutError: The time is over.
@@ -117,7 +127,7 @@ async def follow(
         NotFoundError: The job was never seen.
         NetworkError: There was no answer for two minutes.
     """
-    watch = _Watch(endpoint, job, clock, timeout_s)
+    watch = _Watch(endpoint, job, clock, timeout_s, was_seen=was_seen)
     while not job.status.is_final:
         for event in await watch.news(job):
             yield event
@@ -129,7 +139,13 @@ class _Watch:
     """What following one job remembers between two questions."""
 
     def __init__(
-        self, endpoint: Serverless, job: Job, clock: Clock, timeout_s: float | None
+        self,
+        endpoint: Serverless,
+        job: Job,
+        clock: Clock,
+        timeout_s: float | None,
+        *,
+        was_seen: bool,
     ) -> None:
         self._endpoint = endpoint
         self._job_id = job.job_id
@@ -140,7 +156,7 @@ class _Watch:
         self._health_due_s = 0.0
         self._has_started = False
         self._progress: Progress | None = None
-        self._was_seen = False
+        self._was_seen = was_seen
         self._answered_s = clock.now_s()
         self._misbehaviours = 0
 
@@ -173,12 +189,12 @@ class _Watch:
     async def next(self, job: Job) -> Job:
         """Ask until there is an answer that is worth a look."""
         if self._left_s < _ROUNDING_S:
-            raise WaitTimeoutError(
-                f"Stopped waiting after {self._timeout_s or 0:g} s; the job goes on",
-                job_id=job.job_id,
-            )
+            raise self._over()
         try:
-            found = await self._ask(job)
+            async with asyncio.timeout(None if self._timeout_s is None else self._left_s):
+                found = await self._ask(job)
+        except TimeoutError as exc:
+            raise self._over() from exc
         except NotFoundError as exc:
             if not self._was_seen:
                 raise
@@ -189,19 +205,32 @@ class _Watch:
                 job_id=job.job_id,
             ) from exc
         except NetworkError:
-            if self._clock.now_s() - self._answered_s > PATIENCE_S:
+            silent_s = self._clock.now_s() - self._answered_s
+            if silent_s > PATIENCE_S:
                 raise
+            pause_s = _between(SHORTEST_INTERVAL_S, silent_s / 2, LONGEST_PAUSE_S)
+            await self._clock.sleep(max(min(pause_s, self._left_s), 0.0))
             return job
         self._was_seen = True
         self._answered_s = self._clock.now_s()
         return found
+
+    def _over(self) -> WaitTimeoutError:
+        return WaitTimeoutError(
+            f"Stopped waiting after {self._timeout_s or 0:g} s; the job goes on",
+            job_id=self._job_id,
+        )
+
+    async def _status(self) -> Job:
+        # Once: following is the loop that tries again, and it keeps the time limit.
+        return await self._endpoint.status(self._job_id, tries=1)
 
     async def _ask(self, job: Job) -> Job:
         left_s = self._left_s
         if left_s < SHORTEST_HOLD_S:
             # RunPod holds for a second at least; the last moment before a time limit is shorter.
             await self._clock.sleep(left_s)
-            return await self._endpoint.status(self._job_id)
+            return await self._status()
         if self._misbehaviours > _MISBEHAVIOURS_ALLOWED:
             return await self._poll(left_s)
         return await self._long_poll(job, left_s)
@@ -215,13 +244,13 @@ class _Watch:
         except (NotFoundError, RefusedError):
             # Either the job is gone or this server has no such route: `/status` knows which.
             self._misbehaviours = _MISBEHAVIOURS_ALLOWED + 1
-            return await self._endpoint.status(self._job_id)
+            return await self._status()
         except RateLimitedError:
             # The two have limits of their own; without a pause a free `/status` would be stormed.
             return await self._poll(left_s)
         except NetworkError:
             self._misbehaviours += 1
-            return await self._endpoint.status(self._job_id)
+            return await self._status()
         is_news = (found.status, found.output) != (job.status, job.output)
         if not is_news and self._clock.now_s() - asked_s < hold_s * _HONEST_HOLD:
             self._misbehaviours += 1
@@ -231,15 +260,16 @@ class _Watch:
         grown_s = self.elapsed_s * _INTERVAL_PER_ELAPSED
         interval_s = _between(SHORTEST_INTERVAL_S, grown_s, LONGEST_INTERVAL_S)
         await self._clock.sleep(min(interval_s, left_s))
-        return await self._endpoint.status(self._job_id)
+        return await self._status()
 
     async def _look_at_workers(self) -> None:
         if self._clock.now_s() < self._health_due_s:
             return
         self._health_due_s = self._clock.now_s() + _HEALTH_INTERVAL_S
         try:
-            self._health = await self._endpoint.health(tries=1)
-        except RunpodctlError:
+            async with asyncio.timeout(_HEALTH_LIMIT_S):
+                self._health = await self._endpoint.health(tries=1)
+        except (RunpodctlError, TimeoutError):
             # It only decorates the waiting; the job is what matters.
             self._health = None
 

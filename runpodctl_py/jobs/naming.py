@@ -86,8 +86,17 @@ def name_in_url(url: str) -> str:
 def name_in_disposition(header: str) -> str | None:
     """Return the file name of a `Content-Disposition` header (RFC 6266), not made safe yet.
 
-    `filename*` counts more than `filename`, whichever comes first.
+    `filename*` counts more than `filename`, whichever comes first. A header that cannot be read
+    names nothing.
     """
+    # The email package lets odd numbering (TypeError) and odd encodings (ValueError) through.
+    try:
+        return _filename_parameter(header)
+    except (TypeError, ValueError):
+        return None
+
+
+def _filename_parameter(header: str) -> str | None:
     message = email.message.Message()
     message["Content-Disposition"] = re.sub(r"[\r\n]+", " ", header)
     names = [

@@ -52,6 +52,7 @@ class InlineFile:
         content: Its bytes.
         content_type: As the worker or the bytes declare it; None if unknown.
         size_bytes: The size that the worker declares, if it does.
+        also_at: The other paths in the output at which the same file stands.
     """
 
     name: str
@@ -59,6 +60,7 @@ class InlineFile:
     content: bytes = field(repr=False)
     content_type: str | None = None
     size_bytes: int | None = None
+    also_at: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,7 @@ class LinkedFile:
         url: Its http or https URL. A presigned one is a secret: show it without its query.
         content_type: As the worker declares it, if it does.
         size_bytes: The size that the worker declares, if it does.
+        also_at: The other paths in the output at which the same file stands.
     """
 
     name: str
@@ -79,6 +82,7 @@ class LinkedFile:
     url: str = field(repr=False)
     content_type: str | None = None
     size_bytes: int | None = None
+    also_at: tuple[str, ...] = ()
 
 
 FoundFile: TypeAlias = InlineFile | LinkedFile
@@ -117,7 +121,7 @@ def read_output(output: JsonValue) -> Reading:
     sightings = reader.sightings()
     return Reading(
         files=tuple(
-            _found_file(sighting, name)
+            _found_file(sighting, name, reader.repeats_of(sighting))
             for sighting, name in zip(sightings, proposed_names(sightings), strict=True)
         ),
         warnings=tuple(reader.warnings),
@@ -125,14 +129,13 @@ def read_output(output: JsonValue) -> Reading:
     )
 
 
-def _found_file(sighting: Sighting, name: str) -> FoundFile:
-    hints = sighting.hints
-    declared = hints.content_type
+def _found_file(sighting: Sighting, name: str, also_at: tuple[str, ...]) -> FoundFile:
+    place, size_bytes = sighting.where, sighting.hints.size_bytes
+    declared = sighting.hints.content_type
     if sighting.url is not None:
-        return LinkedFile(name, sighting.where, sighting.url, declared, hints.size_bytes)
-    kind = sighting.kind
-    content_type = kind.content_type if kind else declared
-    return InlineFile(name, sighting.where, sighting.content, content_type, hints.size_bytes)
+        return LinkedFile(name, place, sighting.url, declared, size_bytes, also_at)
+    content_type = sighting.kind.content_type if sighting.kind else declared
+    return InlineFile(name, place, sighting.content, content_type, size_bytes, also_at)
 
 
 class _Reader:
@@ -142,6 +145,7 @@ class _Reader:
         self.warnings: list[str] = []
         self._sightings: list[Sighting] = []
         self._first: dict[bytes | str, Sighting] = {}
+        self._repeats: dict[int, list[str]] = {}
         self._chunks: dict[tuple[int, str], list[bytes]] = {}
         self._list_hints: tuple[Node | None, Hints] | None = None
 
@@ -168,6 +172,10 @@ class _Reader:
             else sighting
             for sighting in self._sightings
         ]
+
+    def repeats_of(self, sighting: Sighting) -> tuple[str, ...]:
+        """Return where else a file was seen."""
+        return tuple(self._repeats.get(id(sighting), ()))
 
     def _hints(self, node: Node) -> Hints:
         """Collect the hints for a string; for the elements of one list they are all the same."""
@@ -247,6 +255,8 @@ class _Reader:
         first = self._first.setdefault(sighting.identity, sighting)
         if first is sighting or not sighting.repeats(first):
             self._sightings.append(sighting)
+        else:
+            self._repeats.setdefault(id(first), []).append(sighting.where)
 
 
 def _is_link(text: str) -> bool:

@@ -88,6 +88,7 @@ class SavedFile:
         sha256: Of its content, in hexadecimal.
         content_type: What it is, as far as anybody knows.
         where: The path to it in the output.
+        also_at: The other paths in the output at which the same file stands.
     """
 
     path: Path
@@ -95,6 +96,7 @@ class SavedFile:
     sha256: str
     content_type: str
     where: str
+    also_at: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +175,9 @@ class _Saver:
             self.problems.append(f"{file.name}: {reason(exc)}")
         except RunpodctlError as exc:
             self.problems.append(f"{file.name}: {exc.message}")
+        except Exception as exc:  # noqa: BLE001 # one odd file must not cost the job's others
+            # Its text is left out: it may quote a URL with its signature.
+            self.problems.append(f"{file.name}: cannot be saved ({type(exc).__name__})")
         else:
             self.saved.append(saved)
 
@@ -199,7 +204,9 @@ class _Saver:
                 f"{path.name}: has {draft.size_bytes} bytes, not the {file.size_bytes} announced; "
                 "it was kept"
             )
-        return SavedFile(path, draft.size_bytes, draft.sha256, content_type, file.where)
+        return SavedFile(
+            path, draft.size_bytes, draft.sha256, content_type, file.where, file.also_at
+        )
 
     def _right_name(self, name: str, kind: Kind | None) -> str:
         """Correct an extension that the content belies."""

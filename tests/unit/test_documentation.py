@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import runpy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +47,26 @@ def runnable_commands() -> dict[str, Any]:
     return {path: c for path, c in all_commands().items() if not hasattr(c, "commands")}
 
 
+def reference() -> str:
+    """Return docs/cli.md as docs/make_reference.py would write it."""
+    page: str = runpy.run_path(str(ROOT / "docs" / "make_reference.py"))["reference"]()
+    return page
+
+
+def section_of(path: str) -> str:
+    """Return what docs/cli.md says of one command."""
+    page = (ROOT / "docs" / "cli.md").read_text("utf-8")
+    heading = rf"^## `runpodctl-py {re.escape(path)}(?: [^a-z\n][^\n]*)?`\n"
+    (section,) = re.findall(rf"{heading}(.*?)(?=^#|\Z)", page, re.MULTILINE | re.DOTALL)
+    return str(section)
+
+
+def options_in_table(section: str) -> set[str]:
+    """Return the long options in the first column of a section's table."""
+    cells = re.findall(r"^\| `(-[^`]+)` \|", section, re.MULTILINE)
+    return {name for cell in cells for name in re.findall(r"--[a-z][a-z-]*", cell)}
+
+
 def options_of(command: Any) -> set[str]:
     """Return a command's long options, without the hidden ones and --help."""
     shown = (p for p in command.params if p.param_type_name == "option" and not p.hidden)
@@ -78,11 +99,17 @@ def test_every_command_is_documented() -> None:
     assert missing == []
 
 
-def test_every_option_is_documented() -> None:
-    """Each long option of each command stands somewhere."""
-    text = documentation()
-    options = {option for command in all_commands().values() for option in options_of(command)}
-    assert sorted(option for option in options if not names_word(text, option)) == []
+def test_the_reference_is_up_to_date() -> None:
+    """docs/cli.md is what its script writes today."""
+    page = (ROOT / "docs" / "cli.md").read_text("utf-8")
+    up_to_date = page == reference()
+    assert up_to_date, "docs/cli.md is out of date; write it anew: python docs/make_reference.py"
+
+
+@pytest.mark.parametrize("path", runnable_commands())
+def test_every_option_is_documented_with_its_command(path: str) -> None:
+    """The command's own section in the reference has exactly its options."""
+    assert options_in_table(section_of(path)) == options_of(runnable_commands()[path])
 
 
 def test_every_environment_variable_is_documented() -> None:
@@ -98,11 +125,18 @@ def test_every_error_code_is_documented() -> None:
     assert sorted(code for code in codes if f"`{code}`" not in text) == []
 
 
-def test_every_exit_code_is_documented() -> None:
-    """Each exit code has a row in a table."""
-    rows = re.findall(r"^\|(.+)\|\s*$", documentation(), flags=re.MULTILINE)
-    cells = {cell.strip(" `") for row in rows for cell in row.split("|")}
-    assert [code for code in EXIT_CODES if str(code) not in cells] == []
+def test_the_readme_has_all_exit_codes() -> None:
+    """Its table, two codes a row, has exactly those that there are, and says something of each."""
+    text = (ROOT / "README.md").read_text("utf-8").partition("\n### Exit codes\n")[2]
+    table = text.partition("\n#")[0]
+    cells = [
+        cell.strip()
+        for row in re.findall(r"^\|(.+)\|$", table, re.MULTILINE)
+        for cell in row.split("|")
+    ]
+    meanings = dict(zip(cells[::2], cells[1::2], strict=True))
+    assert {int(code) for code in meanings if code.isdecimal()} == EXIT_CODES.keys()
+    assert [code for code, meaning in meanings.items() if not meaning] == []
 
 
 def test_every_error_has_an_exit_code_that_help_explains() -> None:
@@ -124,14 +158,12 @@ def test_the_example_env_file_sets_nothing() -> None:
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_the_roots_help_and_the_commands_own_share_their_words(name: str) -> None:
-    """Both are there, and one speaks of what the other does."""
-
-    def words(text: str) -> set[str]:
-        return {word[:5].lower() for word in re.findall(r"\w{4,}", text)}
-
-    own = (load_command(name).help or "").split("\n\n")[0]
-    assert words(COMMANDS[name].help) & words(own) != set()
+def test_the_root_and_the_command_say_what_it_does(name: str) -> None:
+    """Each in a sentence of its own: the root's is one line, the command's may say more."""
+    own = (load_command(name).help or "").partition("\n\n")[0]
+    for sentence in (COMMANDS[name].help, own):
+        assert re.match(r"[A-Z][^.]{8,}.*\.$", " ".join(sentence.split())), sentence
+    assert "\n" not in COMMANDS[name].help
 
 
 @pytest.mark.parametrize("name", COMMANDS)

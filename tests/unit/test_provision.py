@@ -15,17 +15,12 @@ from runpodctl_py.errors import (
     UnauthorizedError,
 )
 from runpodctl_py.gpus import GpuSelection
-from runpodctl_py.provision import (
+from runpodctl_py.provision import Applied, Desired, FieldChange, Plan, apply, plan
+from runpodctl_py.teardown import (
     TEMPLATE_DELETE_LIMIT_S,
-    Applied,
-    Desired,
-    FieldChange,
-    Plan,
     Teardown,
     TeardownStep,
-    apply,
     find_teardown,
-    plan,
     tear_down,
 )
 
@@ -607,6 +602,25 @@ async def test_there_is_nothing_to_tear_down(account: Account) -> None:
         await find_teardown(account, "nope")
 
 
+async def test_an_interrupted_teardown_goes_on_with_what_is_left(account: Account) -> None:
+    """The endpoint is gone; its template is found by its name and deleted."""
+    have(account, template())
+
+    target = await find_teardown(account, "endpoint0", leftover=template().name)
+
+    assert target == Teardown(None, template())
+    assert await torn_down(account, target) == [TeardownStep("template")]
+    assert account.saved_templates == {}
+
+
+async def test_a_template_in_use_is_nobodys_leftover(account: Account) -> None:
+    """Another endpoint has taken it over."""
+    have(account, template(), endpoint(endpoint_id="endpoint1"))
+
+    with pytest.raises(NotFoundError):
+        await find_teardown(account, "endpoint0", leftover=template().name)
+
+
 async def test_a_template_that_was_just_in_use_is_tried_again(account: Account) -> None:
     """RunPod needs up to two minutes; each try says how long we go on."""
     have(account, template(), endpoint())
@@ -633,4 +647,4 @@ async def test_a_template_that_stays_in_use_is_left(account: Account) -> None:
         [step async for step in tear_down(account, Teardown(endpoint(), template()), clock)]
 
     assert clock.now_s() == TEMPLATE_DELETE_LIMIT_S
-    assert str(raised.value.hint).startswith("The endpoint is deleted; the template is left.")
+    assert str(raised.value.hint).startswith("The template test is left. Run the same command")

@@ -30,7 +30,8 @@ PATIENCE_S = 60.0
 
 CTRL_C = b"\x03"
 
-_COMMAND = (sys.executable, "-m", "runpodctl_py")
+# As the installed script: without the current folder among the places of modules.
+_COMMAND = (sys.executable, "-P", "-m", "runpodctl_py")
 _MANY_COMMANDS = """
 import json, sys, traceback
 from runpodctl_py.cli.app import main

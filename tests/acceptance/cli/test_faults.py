@@ -32,7 +32,7 @@ def test_a_full_disk_loses_nothing(person: Person, odd: str) -> None:
     assert [path for path in Path("outputs").iterdir() if path.suffix != ".json"] == []
     failed, *_, hint = said.stderr.split("✗ ")[1].splitlines()
     assert failed == "image.png: the file is larger than this system allows"
-    assert "RunPod still has the result" in hint
+    assert "while RunPod has it:  runpodctl-py watch" in hint
     job_id = said.stderr.split()[1]
     again = person.run("watch", job_id, "-e", odd, "--output-dir", "elsewhere", "-q")
     assert (again.code, again.stderr) == (0, "")

@@ -72,6 +72,15 @@ def test_a_fresh_machine(newcomer: Person, data: Path) -> None:
     assert sorted(p.name for p in newcomer.folder.iterdir()) == [".env.local", "outputs"]
 
 
+def test_rough_surroundings(newcomer: Person, data: Path) -> None:
+    """A module of the person's own and a proxy are none of the local RunPod's business."""
+    (newcomer.folder / "secrets.py").write_text("raise SystemExit('shadowed')\n")
+    nowhere = "http://127.0.0.1:9"
+    said = newcomer.run("endpoints", "list", "--local", "--json", HTTP_PROXY=nowhere)
+    assert (said.code, said.document) == (0, []), said
+    assert_nothing_is_left(data)
+
+
 def test_two_first_commands_share_one(newcomer: Person, data: Path) -> None:
     """Both finish, on the same endpoint, in one emulator."""
     both = [newcomer.start(*TASK, "--json") for _ in range(2)]
@@ -95,12 +104,12 @@ def test_one_that_stays(newcomer: Person, data: Path) -> None:
     assert (second.code, second.error["error"]) == (1, "local_error")
     assert url in second.error["message"]
     sent = newcomer.run(*TASK, "--detach", "--json")
-    job_id, place = sent.events[0]["id"], sent.events[0]["endpoint"]
+    job_id, place = sent.events[0]["id"], sent.events[0]["endpoint_id"]
     watched = newcomer.run("watch", job_id, "--preset", "test", "--local", "-q")
     assert (sent.code, watched.code, Path(watched.stdout.strip()).exists()) == (0, 0, True)
     status = newcomer.run("local", "status").document
     (endpoint,) = status["endpoints"]
-    assert (status["url"], place) == (url, f"test ({endpoint['id']})")
+    assert (status["url"], place) == (url, endpoint["id"])
     assert endpoint["jobs"]["completed"] == 1
     logs = newcomer.run("local", "logs")
     assert (logs.code, "Local RunPod on" in logs.stdout) == (0, True)

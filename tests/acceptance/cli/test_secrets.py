@@ -11,11 +11,13 @@ import pytest
 
 from runpodctl_py.testing import LocalRunPodServer, WorkerCommand
 from tests.acceptance.cli.person import Person
+from tests.unit.test_documentation import runnable_commands
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 KEY = "rpa_MARKERMARKERMARKER0123456789abcdef"
+BYTES = ("--set", "do=return bytes", "--set", "times=40")
 
 
 @pytest.fixture
@@ -30,30 +32,69 @@ def guarded(tmp_path: Path) -> Iterator[LocalRunPodServer]:
         yield server
 
 
-def commands(endpoint_id: str) -> list[list[str]]:
-    """Return every command that has a key, some that fail among them."""
-    odd = ["submit", "--endpoint", endpoint_id]
+def commands(endpoint_id: str, job_id: str) -> list[list[str]]:
+    """Return every command that can have a key, some that fail among them."""
+    place = ["--endpoint", endpoint_id]
+    submit = ["submit", *place]
     return [
         ["config", "show"],
+        ["gpus"],
+        ["help", "exit-codes"],
+        ["help", "errors"],
+        ["help", "inputs", "chatterbox"],
         ["endpoints", "list"],
         ["endpoints", "get", endpoint_id],
         ["endpoints", "get", "nowhere"],
+        ["setup-chatterbox", "--image", "odd"],
         ["templates", "list"],
+        ["templates", "get", "chatterbox-tts"],
         ["templates", "get", "nowhere"],
-        ["health"],
+        ["health", endpoint_id],
         ["health", "nowhere"],
         ["setup-test", "--dry-run"],
+        ["setup-qwen", "--dry-run"],
         ["setup", "test", "--image", "odd", "--workers-max", "99"],
-        [*odd, "--set", "do=return", "--set", "output=fine", "--dry-run"],
-        [*odd, "--set", "do=return bytes", "--set", "times=40", "--sync"],
-        [*odd, "--set", "do=raise", "--set", "message=broken", "--verbose"],
-        ["status", "nobody-u1"],
-        ["cancel", "nobody-u1"],
-        ["watch", "nobody-u1"],
+        [*submit, "--set", "do=return", "--set", "output=fine", "--dry-run"],
+        [*submit, *BYTES, "--sync"],
+        [*submit, "--set", "do=raise", "--set", "message=broken", "--verbose"],
+        ["watch", job_id, *place],
+        ["watch", "nobody-u1", *place],
+        ["status", job_id, *place],
+        ["status", "nobody-u1", *place],
+        ["cancel", job_id, *place],
+        ["cancel", "nobody-u1", *place],
         ["teardown", "nowhere", "--yes"],
         ["teardown", "test"],
         ["frobnicate"],
     ]
+
+
+def local_commands() -> tuple[list[list[str]], list[list[str]]]:
+    """Return what is done with a local RunPod, before and after its key is asked for."""
+    task = ["submit", "--task", "text_processing", "--local"]
+    before = [
+        ["local", "status"],
+        ["local", "up", "--detach"],
+        ["local", "up", "--detach", "--json"],
+        task,
+        [*task, "--dry-run", "--json"],
+        ["endpoints", "list", "--local"],
+        ["health", "nowhere", "--local"],
+    ]
+    after = [
+        ["config", "show"],
+        ["local", "status"],
+        ["local", "status", "--json"],
+        ["local", "logs"],
+        ["local", "down", "--json"],
+        ["local", "down"],
+    ]
+    return before, after
+
+
+def is_among(words: list[str], commands: list[list[str]]) -> bool:
+    """Whether some command begins with these words."""
+    return any(command[: len(words)] == words for command in commands)
 
 
 def files_with(text: str, *folders: Path) -> list[Path]:
@@ -70,18 +111,54 @@ def test_the_key_is_nowhere_else(guarded: LocalRunPodServer, tmp_path: Path) -> 
     (work / ".env").write_text(f"RUNPOD_API_KEY={KEY}\n")
     made = person.run("setup-test", "--image", "odd", "--json")
     endpoint_id = made.document["endpoint_id"]
-    plain = commands(endpoint_id)
+    sent = person.run("submit", "-e", endpoint_id, *BYTES, "--detach", "--json")
+    job_id = sent.events[0]["id"]
+    plain = commands(endpoint_id, job_id)
     said = person.run_all([*plain, *([*command, "--json"] for command in plain)])
     last = person.run("teardown", "test", "--yes")
     assert "ValueError: broken" in said.stderr
-    assert (made.code, said.code, last.code) == (0, 0, 0)
-    for output in (made, said, last):
+    assert (made.code, sent.code, said.code, last.code) == (0, 0, 0, 0)
+    for output in (made, sent, said, last):
         assert KEY not in output.stdout + output.stderr
     assert files_with(KEY, work, Path(os.environ["HOME"]), tmp_path / "runpod") == [
         tmp_path / "runpod" / "token",
         work / ".env",
     ]
-    assert len(list((work / "outputs").iterdir())) >= 2
+    manifests = [path.name for path in (work / "outputs").glob("*.job.json")]
+    assert f"{job_id}.job.json" in manifests
+    assert len(manifests) >= 5
+
+
+def test_the_local_runpod_keeps_its_own_key_and_never_sees_the_accounts(tmp_path: Path) -> None:
+    """The account's key is in `.env`; only `local env` prints a key, and that is the local one."""
+    data, work, home = tmp_path / "data", Path.cwd(), Path(os.environ["HOME"])
+    scaled = {"WORKER_TIME_SCALE": "0.02", "RUNPODCTL_TRACEBACK": "1"}
+    person = Person(work, {**scaled, "RUNPODCTL_LOCAL_DIR": str(data)})
+    (work / ".env").write_text(f"RUNPOD_API_KEY={KEY}\n")
+    before, after = local_commands()
+    try:
+        said = person.run_all(before)
+        printed = person.run("local", "env")
+        stopped = person.run_all(after)
+    finally:
+        person.run("local", "down")
+    token = (data / "token").read_text().strip()
+    assert f"RUNPOD_API_KEY={token}\n" in printed.stdout
+    for output in (said, stopped):
+        assert token not in output.stdout + output.stderr
+    for output in (said, printed, stopped):
+        assert KEY not in output.stdout + output.stderr
+    assert files_with(token, work, home) == []
+    assert files_with(KEY, work, home, data) == [work / ".env"]
+    assert len(list((work / "outputs").glob("*.job.json"))) == 1
+
+
+def test_every_command_is_put_to_the_test() -> None:
+    """A new command must join one of the lists above."""
+    before, after = local_commands()
+    tried = [*commands("an endpoint", "a job"), *before, ["local", "env"], *after]
+    untried = [path for path in runnable_commands() if not is_among(path.split(), tried)]
+    assert untried == []
 
 
 def test_a_key_that_nobody_can_use_is_not_repeated(person: Person) -> None:

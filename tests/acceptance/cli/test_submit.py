@@ -79,7 +79,12 @@ def test_json_ends_with_what_came_of_it(person: Person, fast: str) -> None:
     said = person.run("submit", "--task", "text_processing", "--endpoint", fast, "--json")
     queued, *_, finished = said.events
     assert (said.code, said.stderr) == (0, "")
-    assert queued == {"event": "queued", "id": queued["id"], "endpoint": f"test ({fast})"}
+    assert queued == {
+        "event": "queued",
+        "id": queued["id"],
+        "endpoint_id": fast,
+        "preset": "test",
+    }
     assert list(finished) == FINISHED_KEYS
     assert (finished["event"], finished["id"]) == ("finished", queued["id"])
     assert (finished["endpoint_id"], finished["status"]) == (fast, "COMPLETED")
@@ -172,7 +177,7 @@ def test_detach_in_json_is_one_event(person: Person, fast: str) -> None:
     said = person.run("submit", "-t", "text_processing", "-e", fast, "--detach", "--json")
     (event,) = said.events
     assert (said.code, said.stderr) == (0, "")
-    assert (event["event"], event["endpoint"]) == ("queued", f"test ({fast})")
+    assert (event["event"], event["endpoint_id"]) == ("queued", fast)
     watched = person.run("watch", event["id"], "-e", fast, "-q")
     assert (watched.code, Path(watched.stdout.strip()).exists()) == (0, True)
 

@@ -15,8 +15,11 @@ def ready(_announcement: Announcement) -> None:
     sys.stdout.flush()
 
 
-HANDLER = """import runpod
-runpod.serverless.start({"handler": lambda job: job["input"]})"""
+HANDLER = """import time, runpod
+def handler(job):
+    time.sleep(job["input"].get("sleep_s", 0) if isinstance(job["input"], dict) else 0)
+    return job["input"]
+runpod.serverless.start({"handler": handler})"""
 
 echo = WorkerCommand([sys.executable, "-u", "-c", HANDLER])
 config = EmulatorConfig(Path(sys.argv[1]), images={"echo": echo})

@@ -121,6 +121,52 @@ def test_a_killed_workers_ping_process_is_killed_too(
     eventually(lambda: idle_worker(client) not in {None, group})
 
 
+def test_a_second_signal_leaves_at_once(
+    folder: Path,
+    emulator: Emulator,
+    connect: Callable[[], httpx.Client],
+    eventually: Eventually,
+) -> None:
+    """Without the grace a busy worker has; it goes, too, and its job begins anew, uncounted."""
+    process = emulator()
+    client = connect()
+    url = f"/v2/{make_endpoint(client)}"
+    job_id = client.post(f"{url}/run", json={"input": {"sleep_s": 600}}).json()["id"]
+    eventually(lambda: client.get(f"{url}/status/{job_id}").json()["status"] == "IN_PROGRESS")
+    (worker,) = client.get("/_local/workers").json()["workers"]
+    process.send_signal(signal.SIGINT)
+    eventually(lambda: not (folder / "emulator.json").exists())
+    assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=2) == -signal.SIGINT
+    eventually(lambda: is_gone(worker["pid"]))
+
+    emulator()
+    client = connect()
+    eventually(lambda: client.get(f"{url}/status/{job_id}").json()["status"] == "IN_PROGRESS")
+    assert "retries" not in client.get(f"{url}/status/{job_id}").json()
+
+
+def test_a_killed_emulators_litter_is_removed_by_the_next(
+    folder: Path,
+    emulator: Emulator,
+    connect: Callable[[], httpx.Client],
+    eventually: Eventually,
+) -> None:
+    """The homes of its workers go; their logs stay for who asks why."""
+    process = emulator()
+    client = connect()
+    make_endpoint(client)
+    eventually(lambda: idle_worker(client))
+    (worker,) = client.get("/_local/workers").json()["workers"]
+    process.kill()
+    process.wait()
+    assert (folder / "homes" / worker["id"]).is_dir()
+    emulator()
+    assert not (folder / "homes" / worker["id"]).exists()
+    assert (folder / "logs" / worker["endpointId"] / f"{worker['id']}.log").is_file()
+
+
 def test_jobs_outlive_a_killed_emulator(
     emulator: Emulator, connect: Callable[[], httpx.Client]
 ) -> None:

@@ -54,13 +54,19 @@ class Account:
         """Return the ids of the templates."""
         return [each["id"] for each in self._ask()["podTemplates"]]
 
+    def delete_endpoint(self, endpoint_id: str) -> None:
+        """Delete an endpoint, as somebody does in the console."""
+        self._query(f'mutation {{ deleteEndpoint(id: "{endpoint_id}") }}')
+
     def _ask(self) -> dict[str, Any]:
-        headers = {"Authorization": f"Bearer {self.server.token}"}
-        answer = httpx.post(
-            f"{self.server.url}/graphql", json={"query": _VERSIONS}, headers=headers
-        )
-        found: dict[str, Any] = answer.json()["data"]["myself"]
+        found: dict[str, Any] = self._query(_VERSIONS)["myself"]
         return found
+
+    def _query(self, query: str) -> dict[str, Any]:
+        headers = {"Authorization": f"Bearer {self.server.token}"}
+        answer = httpx.post(f"{self.server.url}/graphql", json={"query": query}, headers=headers)
+        data: dict[str, Any] = answer.json()["data"]
+        return data
 
 
 @pytest.fixture(scope="session")

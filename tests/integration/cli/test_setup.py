@@ -33,11 +33,46 @@ def test_setup_creates_and_teardown_removes(cli: CommandLine, account: Account) 
     assert account.versions() == versions
     gone = cli("teardown", "test", "--yes")
     assert (gone.code, gone.stdout) == (0, "")
-    assert gone.stderr.splitlines()[-1] == (
-        "✓ RUNPOD_TEST_ENDPOINT_ID, RUNPOD_ENDPOINT_ID removed from .env"
-    )
+    assert gone.stderr.splitlines()[-3:] == [
+        "✓ endpoint deleted",
+        "✓ RUNPOD_TEST_ENDPOINT_ID, RUNPOD_ENDPOINT_ID removed from .env",
+        "✓ template deleted",
+    ]
     assert endpoint_id not in account.versions()
     assert (account.template_ids(), env_file.read_text()) == (templates_before, "")
+
+
+def test_an_interrupted_teardown_can_be_finished(cli: CommandLine, account: Account) -> None:
+    """The endpoint went behind our back; the rest goes with the same command, told once."""
+    templates_before = account.template_ids()
+    cli("setup-test")
+    account.delete_endpoint(Path(".env").read_text().splitlines()[0].partition("=")[2])
+    gone = cli("teardown", "test", "--yes")
+    assert (gone.code, Path(".env").read_text()) == (0, "")
+    assert account.template_ids() == templates_before
+    again = cli("teardown", "test", "--yes")
+    assert (again.code, again.stderr.splitlines()[0]) == (
+        3,
+        "✗ RUNPOD_TEST_ENDPOINT_ID is not set, so there is no endpoint to delete",
+    )
+
+
+def test_nothing_is_created_whose_id_cannot_be_written(cli: CommandLine, account: Account) -> None:
+    """A `.env` that leads elsewhere is refused before RunPod is asked for anything."""
+    Path(".env").symlink_to("/dev/null")
+    before = account.template_ids()
+    said = cli("setup-test")
+    assert (said.code, account.template_ids()) == (2, before)
+    assert "symlink" in said.stderr
+
+
+def test_a_dry_run_of_nothing_sends_nothing(cli: CommandLine) -> None:
+    """Only requests that would be sent are listed."""
+    cli("setup-test", "--name", "dry")
+    unchanged = cli("setup-test", "--name", "dry", "--dry-run", "--json").document
+    changed = cli("setup-test", "--name", "dry", "--workers-max", "2", "--dry-run", "--json")
+    assert unchanged["requests"] == []
+    assert [list(request) for request in changed.document["requests"]] == [["saveEndpoint"]]
 
 
 def test_a_changed_field_is_shown_and_applied(cli: CommandLine) -> None:

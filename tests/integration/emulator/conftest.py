@@ -8,6 +8,7 @@ import signal
 import sys
 import time
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -18,6 +19,7 @@ from runpodctl_py.testing import LocalRunPodServer, Timings, WorkerCommand
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
 
 HANDLERS = Path(__file__).with_name("handlers")
 SHORT = Timings(
@@ -175,6 +177,12 @@ def served(folder: Path, timings: Timings) -> Iterator[Client]:
         Client(server) as client,
     ):
         yield client
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Callable[..., AbstractContextManager[Client]]:
+    """Starts local RunPods, one after the other on the same folder, with some timings."""
+    return lambda **timings: served(tmp_path / "local", replace(SHORT, **timings))
 
 
 @pytest.fixture(scope="module")

@@ -211,6 +211,30 @@ def test_stop_pod_recycles_the_worker(
     assert client.status(endpoint_id, job_id)["status"] == "COMPLETED"
 
 
+def test_stop_pod_leaves_the_other_jobs_their_time(
+    client: Client, stage: Stage, duty: tuple[str, Puppet], eventually: Eventually
+) -> None:
+    """A job beside it can still be cancelled, and another outlasts the grace period."""
+    endpoint_id, puppet = duty
+    jobs = [client.run(endpoint_id, n) for n in range(3)]
+    puppet.http.get(f"/job-take-batch/{puppet.id}?gpu=x&batch_size=3&job_in_progress=0")
+    puppet.done(jobs[0], '{"output": 1, "stopPod": true}')
+    client.http.post(f"/v2/{endpoint_id}/cancel/{jobs[1]}")
+    assert puppet.stops().json() == {"jobsToStop": [jobs[1]]}
+    puppet.ping(f"&job_id={jobs[2]}")
+    # Longer than the grace of three seconds that these tests set.
+    grace_is_over = time.monotonic() + 3.5
+    while time.monotonic() < grace_is_over:
+        assert puppet.take(holding=True).status_code == 204
+        puppet.ping(f"&job_id={jobs[2]}")
+    puppet.done(jobs[2], '{"output": 3}')
+    final = client.final(endpoint_id, jobs[2])
+    assert (final["status"], final["output"], final["workerId"]) == ("COMPLETED", 3, puppet.id)
+    assert "retries" not in final
+    eventually(lambda: puppet.id not in [each["id"] for each in client.workers(endpoint_id)])
+    assert stage.puppet().id != puppet.id
+
+
 def test_an_unhealthy_worker_is_replaced(
     client: Client, stage: Stage, duty: tuple[str, Puppet], eventually: Eventually
 ) -> None:

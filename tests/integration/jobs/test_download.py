@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, Self
 import httpx
 import pytest
 import stamina
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from runpodctl_py.api.retrying import RetryPolicy
 from runpodctl_py.errors import (
@@ -26,7 +28,7 @@ from runpodctl_py.errors import (
     ServerError,
 )
 from runpodctl_py.jobs.download import Downloader, shown_url
-from runpodctl_py.jobs.outputs import LinkedFile
+from runpodctl_py.jobs.outputs import LinkedFile, read_output
 from runpodctl_py.jobs.save import Fetched, save_files
 
 if TYPE_CHECKING:
@@ -36,6 +38,8 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.anyio
 
 BODY = bytes(range(256)) * 40
+# Each is refused by another part of httpx or below it: a codec, the IDNA rules, the sockets.
+ODD_LINKS = ("http://x/\ud800.png", "http://xn--/x.png", "http://127.0.0.1:99999999/x.png")
 
 
 class Host:
@@ -272,11 +276,59 @@ async def test_a_redirect_to_no_url_is_a_network_error(host: Host) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["file:///etc/passwd", "ftp://h.example/a", "http://", "http://h.example:port/a"]
+    "url",
+    ["file:///etc/passwd", "ftp://h.example/a", "http://", "http://h.example:port/a", *ODD_LINKS],
 )
 async def test_other_links_are_refused(url: str) -> None:
     """Only http and https, and only what can be read as a URL."""
     await refused(url, SaveError)
+
+
+@pytest.mark.parametrize(
+    ("location", "kind"),
+    [("http://xn--/x.png", ServerError), ("http://127.0.0.1:99999999/x.png", SaveError)],
+)
+async def test_a_redirect_to_an_odd_place_is_an_error_of_ours(
+    host: Host, location: str, kind: type[RunpodctlError]
+) -> None:
+    """A redirect is no way around the checks of the link itself."""
+    await refused(f"{host.url}/to?{location}", kind)
+
+
+@settings(deadline=None)
+@given(
+    st.text()
+    | st.text().map("http://{}".format)
+    | st.text().map("http://h.example/{}".format)
+    | st.text(st.sampled_from("htps:/.@[]%?#x-n0190\ud800\xdf\x00")).map("https://{}".format)
+    | st.integers().map("http://h.example:{}/a.png".format)
+)
+def test_any_text_is_fetched_or_refused(text: str) -> None:
+    """Whatever a worker calls a link, there is a file or an error of ours, and it can be shown."""
+
+    async def attempt() -> tuple[bytes, Fetched]:
+        return await fetch(text, transport=httpx.MockTransport(lambda _: httpx.Response(200)))
+
+    assert shown_url(text)
+    with suppress(RunpodctlError):
+        assert asyncio.run(attempt()) == (b"", Fetched())
+
+
+async def test_odd_links_do_not_stop_the_others(host: Host, tmp_path: Path) -> None:
+    """Each is a problem of its own, and the good file is saved."""
+    output = {"images": [*ODD_LINKS, f"{host.url}/file/a.png"]}
+    reading = read_output(output)
+    assert len(reading.files) == 4
+
+    async with downloading() as downloader:
+        report = await save_files(reading.files, tmp_path / "out", job_id="j", fetch=downloader)
+
+    assert [file.path.name for file in report.files] == ["a.png"]
+    assert report.problems == (
+        "png: the link is not a readable URL",
+        "x.png: the link is not a readable URL",
+        "x.png: http://127.0.0.1:99999999/x.png names a port that cannot exist",
+    )
 
 
 async def test_https_is_not_left_for_http() -> None:
@@ -363,6 +415,54 @@ async def test_an_endless_file_is_cut_at_the_limit(host: Host) -> None:
     assert "larger than the limit" in await refused(
         f"{host.url}/endless", SaveError, max_bytes=1_000_000
     )
+
+
+async def test_the_files_of_a_job_share_a_limit(host: Host) -> None:
+    """The file that goes over it is refused, and once it is used up nobody is asked any more."""
+    sink = Memory()
+    async with downloading(max_total_bytes=2 * len(BODY)) as downloader:
+        await downloader.fetch(f"{host.url}/file/1", sink)
+        with pytest.raises(SaveError) as caught:
+            await downloader.fetch(f"{host.url}/endless?sig=1", sink)
+        await downloader.fetch(f"{host.url}/file/2", sink)
+        with pytest.raises(SaveError, match="limit"):
+            await downloader.fetch(f"{host.url}/file/3", sink)
+
+    assert caught.value.message == (
+        f"{host.url}/endless goes over the limit of {2 * len(BODY)} bytes "
+        "for all downloads of a job"
+    )
+    assert (host.hits["/file/1"], host.hits["/file/3"]) == (1, 0)
+
+
+async def test_what_is_received_in_vain_counts_too() -> None:
+    """A host that always hangs up cannot have us load for ever."""
+    begun: list[str] = []
+
+    async def cut_off() -> AsyncIterator[bytes]:
+        begun.append("once more")
+        yield bytes(1024**2)
+        raise httpx.ReadError("gone")
+
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, content=cut_off()))
+
+    message = await refused(
+        "https://h.example/a", SaveError, transport=transport, max_total_bytes=3 * 1024**2 // 2
+    )
+
+    assert message.endswith("over the limit of 1572864 bytes for all downloads of a job")
+    assert len(begun) == 2
+
+
+async def test_the_number_of_links_is_limited(host: Host) -> None:
+    """Thousands of empty files fill a disk, too."""
+    async with downloading(max_files=2) as downloader:
+        for number in range(2):
+            await downloader.fetch(f"{host.url}/file/{number}", Memory())
+        with pytest.raises(SaveError, match="the limit is 2 links per job"):
+            await downloader.fetch(f"{host.url}/file/2", Memory())
+
+    assert host.hits["/file/2"] == 0
 
 
 async def test_compression_cannot_get_around_the_limit() -> None:

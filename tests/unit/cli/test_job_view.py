@@ -12,6 +12,7 @@ from runpodctl_py.cli.job_view import (
     HEARTBEAT_S,
     JobView,
     JsonJobView,
+    Place,
     PlainJobView,
     TerminalJobView,
     file_line,
@@ -96,7 +97,7 @@ def test_a_plain_view_says_one_line_for_each_event(capsys: pytest.CaptureFixture
     """And nothing for what did not change."""
     view = PlainJobView(Output(), Time())
     with view:
-        view.submitted("j-u1", "test (ep)")
+        view.submitted("j-u1", Place("ep", "test"))
         view.show(Queued(0, None))
         view.show(Started(JOB, 1.25))
         view.show(Progressed(progress(40, "Rendering", 2, 5), 2))
@@ -120,7 +121,7 @@ def test_a_plain_view_has_a_heartbeat(capsys: pytest.CaptureFixture[str]) -> Non
     """Every 15 s since something was said: CI systems kill silent steps."""
     time = Time()
     view = PlainJobView(Output(), time)
-    view.submitted("j", "ep")
+    view.submitted("j", Place("ep"))
     said_s = []
     for second in range(1, 61):
         time.now_s = second
@@ -155,7 +156,7 @@ def test_what_the_heartbeat_says(
 def test_a_json_view_prints_what_happens(capsys: pytest.CaptureFixture[str]) -> None:
     """One object a line on stdout; what did not change is no event."""
     with JsonJobView(Output(as_json=True)) as view:
-        view.submitted("j-u1", "ep")
+        view.submitted("j-u1", Place("ep"))
         view.show(Queued(0, COLD))
         view.show(Started(JOB, 1))
         view.show(Progressed(progress(40, "Rendering", 2, 5), 2))
@@ -164,7 +165,7 @@ def test_a_json_view_prints_what_happens(capsys: pytest.CaptureFixture[str]) -> 
 
     out, err = capsys.readouterr()
     assert [json.loads(line) for line in out.splitlines()] == [
-        {"event": "queued", "id": "j-u1", "endpoint": "ep"},
+        {"event": "queued", "id": "j-u1", "endpoint_id": "ep", "preset": None},
         {"event": "started", "id": "j-u1", "delay_ms": 824, "worker_id": "w"},
         {
             "event": "progress",
@@ -211,7 +212,7 @@ def shown(terminal: Terminal, *events: Event) -> list[str]:
     """Show events on a terminal, and return what is seen after the last one."""
     time = Time()
     with redirect_stderr(terminal), TerminalJobView(time) as view:
-        view.submitted(JOB_ID, "test (vsrx8zdokf21gz)")
+        view.submitted(JOB_ID, Place("vsrx8zdokf21gz", "test"))
         for event in events:
             time.now_s = event.elapsed_s
             view.show(event)
@@ -279,7 +280,7 @@ def test_the_line_is_gone_afterwards(terminal: Terminal) -> None:
 def test_an_id_cannot_move_the_cursor(terminal: Terminal) -> None:
     """Not even RunPod's own."""
     with redirect_stderr(terminal), TerminalJobView(Time()) as view:
-        view.submitted("j\x1b[2J", "ep")
+        view.submitted("j\x1b[2J", Place("ep"))
 
     assert "\x1b[2J" not in terminal.getvalue()
 

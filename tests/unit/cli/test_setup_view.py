@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from runpodctl_py.api.graphql import endpoint_input, template_input
 from runpodctl_py.api.types import Endpoint, Scaler, Template
 from runpodctl_py.cli.context import Context
 from runpodctl_py.cli.output import Output
@@ -159,7 +160,12 @@ def test_a_dry_run_prints_the_requests_without_secrets(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Values whose names say that they are secret are hidden, others shown."""
-    view().show_dry_run()
+    requests = [
+        {"saveTemplate": template_input(TEMPLATE)},
+        {"saveEndpoint": endpoint_input(ENDPOINT)},
+    ]
+
+    view().show_dry_run(requests)
 
     out, err = capsys.readouterr()
     document = json.loads(out)

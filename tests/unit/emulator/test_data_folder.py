@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from pathlib import Path
 
 import pytest
 
-from runpodctl_py.emulator.data_folder import data_folder, kept_token, make_private, write_private
+from runpodctl_py.emulator.data_folder import (
+    data_folder,
+    kept_token,
+    make_private,
+    remove_leftovers,
+    write_private,
+)
 from runpodctl_py.errors import EmulatorError
 
 
@@ -43,3 +50,42 @@ def test_an_impossible_folder_is_an_error_with_words(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(EmulatorError, match="cannot be used"):
         make_private(tmp_path / "file")
+
+
+def make_log(folder: Path, endpoint: str, worker: str, written_at: float) -> Path:
+    """Makes the log of a worker that wrote last at some time."""
+    path = folder / "logs" / endpoint / f"{worker}.log"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()
+    os.utime(path, (written_at, written_at))
+    return path
+
+
+def test_the_logs_of_an_endpoints_last_50_workers_are_kept(tmp_path: Path) -> None:
+    """The newest ones, and of each endpoint as many."""
+    now = 1_790_000_000
+    logs = [make_log(tmp_path, "many", f"w{n}", now - n) for n in range(60)]
+    other = make_log(tmp_path, "few", "w", now - 100)
+    remove_leftovers(tmp_path, now)
+    assert [each.exists() for each in logs] == [True] * 50 + [False] * 10
+    assert other.exists()
+
+
+def test_logs_of_more_than_seven_days_go(tmp_path: Path) -> None:
+    """And with the last one its endpoint's folder."""
+    now, day_s = 1_790_000_000, 24 * 60 * 60
+    young = make_log(tmp_path, "e", "young", now - 7 * day_s)
+    old = make_log(tmp_path, "e", "old", now - 7 * day_s - 1)
+    gone = make_log(tmp_path, "gone", "old", now - 30 * day_s)
+    remove_leftovers(tmp_path, now)
+    assert (young.exists(), old.exists(), gone.parent.exists()) == (True, False, False)
+
+
+def test_homes_of_killed_emulators_go_and_the_rest_stays(tmp_path: Path) -> None:
+    """A fresh folder has nothing to remove; the token and whoever else's files are left alone."""
+    remove_leftovers(tmp_path, 0)
+    (tmp_path / "homes" / "worker" / ".cache").mkdir(parents=True)
+    token = kept_token(tmp_path)
+    remove_leftovers(tmp_path, 0)
+    assert not (tmp_path / "homes").exists()
+    assert kept_token(tmp_path) == token

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 from runpodctl_py.emulator.scaler import Plan, plan
 from runpodctl_py.emulator.worker_record import Leaving
 
@@ -33,7 +35,7 @@ def test_nothing_to_do_means_nothing(world: World) -> None:
 def test_the_first_job_starts_a_worker_at_once(world: World) -> None:
     """Locally nobody waits for the queue delay; while it starts, no second one is."""
     endpoint = world.endpoint()
-    world.submit(endpoint, low_priority=True)
+    world.submit(endpoint)
     assert ask(world, endpoint).start == 1
     world.state.add_worker(endpoint)
     assert ask(world, endpoint).start == 0
@@ -60,13 +62,29 @@ def test_workers_on_their_way_are_counted(world: World) -> None:
     assert ask(world, endpoint).start == 0
 
 
-def test_low_priority_does_not_scale(world: World) -> None:
-    """Such a job waits for a worker that is there anyway."""
-    endpoint = world.endpoint(scaler_value=4)
-    world.running(endpoint)
-    world.submit(endpoint, low_priority=True)
+@pytest.mark.parametrize("scaler_type", ["QUEUE_DELAY", "REQUEST_COUNT"])
+def test_low_priority_does_not_scale(world: World, scaler_type: str) -> None:
+    """Such a job waits for a worker that is there anyway: it starts neither a first nor another."""
+    endpoint = world.endpoint(scaler_type=scaler_type, scaler_value=1)
+    low = world.submit(endpoint, low_priority=True)
     world.clock.advance(60)
-    assert ask(world, endpoint).start == 0
+    assert ask(world, endpoint) == Plan()
+    worker = world.worker(endpoint)
+    for _ in range(2):
+        world.submit(endpoint, low_priority=True)
+    assert [each.id for each in world.state.take(worker, 1)] == [low.id]
+    world.clock.advance(60)
+    assert ask(world, endpoint) == Plan()
+
+
+def test_low_priority_does_not_hide_other_jobs(world: World) -> None:
+    """However many of them came before it, an ordinary job starts a worker."""
+    endpoint = world.endpoint(scaler_type="REQUEST_COUNT", scaler_value=1, workers_max=1)
+    for _ in range(5):
+        world.submit(endpoint, low_priority=True)
+    ordinary = world.submit(endpoint)
+    assert world.state.jobs.queue(endpoint.id, 1) == [ordinary]
+    assert ask(world, endpoint).start == 1
 
 
 def test_request_count_divides_the_jobs(world: World) -> None:

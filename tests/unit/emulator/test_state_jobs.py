@@ -29,6 +29,26 @@ def test_jobs_are_handed_out_in_order(world: World) -> None:
     assert [each.id for each in taken] == [each.id for each in jobs[:2]]
 
 
+def test_low_priority_jobs_come_after_all_others(world: World) -> None:
+    """In the order of their submission; one that is queued again stays among its like."""
+    endpoint = world.endpoint()
+    low = [world.submit(endpoint, low_priority=True) for _ in range(2)]
+    first = world.worker(endpoint)
+    world.state.take(first, 1)
+    ordinary = world.submit(endpoint)
+    world.state.put_back(first, [world.job(low[0])])
+    taken = world.state.take(world.worker(endpoint), 3)
+    assert [each.id for each in taken] == [ordinary.id, low[0].id, low[1].id]
+
+
+def test_a_low_priority_job_can_be_cancelled_in_the_queue(world: World) -> None:
+    """No worker gets it any more."""
+    endpoint = world.endpoint()
+    job = world.submit(endpoint, low_priority=True)
+    world.state.cancel(endpoint.id, job.id)
+    assert world.state.health(endpoint.id).in_queue == 0
+
+
 def test_a_result_completes_the_job(world: World) -> None:
     """The output is there, and the times are measured from assignment."""
     endpoint = world.endpoint()
@@ -131,6 +151,25 @@ def test_a_job_put_back_is_first_and_costs_no_retry(world: World) -> None:
     world.state.put_back(worker, [first])
     assert world.state.jobs.queue(endpoint.id, 1) == [world.job(first)]
     assert world.job(first).retries == 0
+
+
+@pytest.mark.parametrize("loss", ["exit", "poll", "unhealthy"])
+def test_a_job_that_stops_with_the_emulator_costs_no_retry(world: World, loss: str) -> None:
+    """However its worker lets go of it; what it had said of its progress is void."""
+    job, worker = world.running(world.endpoint())
+    world.state.progress(worker.id, job.id, "half")
+    world.state.chunk(worker.id, job.id, "a piece")
+    world.state.begin_stop()
+    world.state.leave(worker.id, Leaving.IN_PEACE)
+    if loss == "exit":
+        world.state.remove_worker(worker.id)
+    elif loss == "poll":
+        world.state.poll_started(worker.id, holds_jobs=False)
+    else:
+        world.state.mark_unhealthy(worker.id)
+    again = world.job(job)
+    assert (again.status, again.retries, again.outcome) == (JobStatus.IN_QUEUE, 0, {})
+    assert job.id not in world.state.jobs.chunks
 
 
 def test_cancelling_a_queued_job_takes_it_out(world: World) -> None:

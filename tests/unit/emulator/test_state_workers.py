@@ -46,6 +46,29 @@ def test_a_leaving_worker_gets_nothing(world: World) -> None:
     assert world.state.poll_started(worker.id, holds_jobs=False) is None
 
 
+def test_a_worker_that_leaves_in_peace_finishes_its_jobs(world: World) -> None:
+    """Only after the last of them is it due to go, and its held polls are woken."""
+    endpoint = world.endpoint()
+    jobs = [world.submit(endpoint) for _ in range(2)]
+    worker = world.worker(endpoint)
+    world.state.take(worker, 2)
+    world.state.leave(worker.id, Leaving.IN_PEACE)
+    world.state.result(worker.id, jobs[0].id, {"output": 1})
+    assert worker.due_to_go is False
+    world.rung.clear()
+    world.state.result(worker.id, jobs[1].id, {"output": 1})
+    assert worker.due_to_go is True
+    assert {worker.id, "scaler"} <= set(world.rung)
+
+
+def test_a_worker_that_leaves_at_once_waits_for_no_job(world: World) -> None:
+    """It is due to go with its jobs."""
+    _, worker = world.running(world.endpoint())
+    assert worker.due_to_go is False
+    world.state.leave(worker.id, Leaving.AT_ONCE)
+    assert worker.due_to_go is True
+
+
 def test_going_at_once_is_not_softened(world: World) -> None:
     """Whoever has to be killed is not asked instead."""
     worker = world.worker(world.endpoint())

@@ -69,6 +69,14 @@ async def test_a_file_is_saved_and_noted(tmp_path: Path) -> None:
     assert output == before
 
 
+async def test_a_worker_that_died_is_told(tmp_path: Path) -> None:
+    """RunPod's own words do not say it (API reference 4.3)."""
+    summary = await collected(job("FAILED", error="job timed out after 1 retries"), tmp_path)
+
+    assert summary.error is not None
+    assert summary.error.hint == "Its worker died or fell silent, and so did the next one."
+
+
 async def test_the_note_tells_what_we_know(tmp_path: Path) -> None:
     """Beside the files, for whoever finds them later."""
     submission = Submission(
@@ -185,7 +193,7 @@ async def test_a_success_is_no_error() -> None:
 
 @pytest.mark.parametrize("output", [REPORT_OUTPUT, {"text": "Hello"}], ids=["file", "text"])
 async def test_a_folder_that_cannot_be_written(tmp_path: Path, output: JsonValue) -> None:
-    """Exit code 14, and the hint that the result is not lost yet; even for the note alone."""
+    """Exit code 14 and the reason in words; even for the note alone."""
     in_the_way = tmp_path / "file"
     in_the_way.touch()
 
@@ -199,7 +207,6 @@ async def test_a_folder_that_cannot_be_written(tmp_path: Path, output: JsonValue
         (),
         None,
     )
-    assert str(error.hint).startswith("RunPod still has the result.")
     assert "a file stands where a folder should be" in error.message
 
 
@@ -208,9 +215,12 @@ async def test_a_failed_job_says_so_even_if_nothing_can_be_saved(tmp_path: Path)
     in_the_way = tmp_path / "file"
     in_the_way.touch()
 
-    summary = await collected(job("FAILED", error="boom"), in_the_way)
+    summary = await collected(job("FAILED", output=REPORT_OUTPUT, error="boom"), in_the_way)
 
     assert isinstance(summary.error, JobFailedError)
+    files, note = summary.warnings
+    assert "something else has that name" in files
+    assert note.startswith("the manifest ")
 
 
 async def test_a_link_is_left_out_without_a_network(tmp_path: Path) -> None:

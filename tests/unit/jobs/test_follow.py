@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import itertools
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
@@ -102,8 +103,9 @@ class Endpoint:
         """How long the job has been followed."""
         return self.clock.now_s() - 1000.0
 
-    async def status(self, job_id: str) -> Job:
+    async def status(self, job_id: str, *, tries: int | None = None) -> Job:
         """Answer as `/status` does."""
+        assert tries == 1, "following is the loop that tries again"
         self._note("status", job_id)
         return self.state(self.elapsed_s)
 
@@ -141,7 +143,11 @@ class Endpoint:
 
 
 async def events_of(
-    endpoint: Endpoint, first: Job | None = None, timeout_s: float | None = None
+    endpoint: Endpoint,
+    first: Job | None = None,
+    timeout_s: float | None = None,
+    *,
+    was_seen: bool = False,
 ) -> list[Event]:
     """Follow the job to its end."""
     events = follow(
@@ -149,6 +155,7 @@ async def events_of(
         first or job("IN_QUEUE"),
         endpoint.clock,
         timeout_s=timeout_s,
+        was_seen=was_seen,
     )
     return [event async for event in events]
 
@@ -434,8 +441,8 @@ async def test_an_outage_that_ends_is_survived(clock: StillClock, trouble: Runpo
             (0, job("IN_PROGRESS")),
             (10, trouble),
             (100, job("IN_PROGRESS")),
-            (110, trouble),
-            (200, job("COMPLETED")),
+            (120, trouble),
+            (210, job("COMPLETED")),
         ),
     )
 
@@ -494,3 +501,52 @@ async def test_the_workers_state_is_asked_seldom(clock: StillClock) -> None:
     await events_of(endpoint)
 
     assert endpoint.asked.count("health") == 3
+
+
+class HangingEndpoint(Endpoint):
+    """One whose answers never come; only cancelling ends a question."""
+
+    async def status(self, job_id: str, *, tries: int | None = None) -> Job:
+        """Hang."""
+        await asyncio.Event().wait()
+        return await super().status(job_id, tries=tries)
+
+    async def status_sync(self, job_id: str, wait_ms: int) -> Job:
+        """Hang."""
+        await asyncio.Event().wait()
+        return await super().status_sync(job_id, wait_ms)
+
+
+async def test_a_time_limit_ends_a_question_that_hangs(clock: StillClock) -> None:
+    """Whatever the network does, the person gets the terminal back."""
+    endpoint = HangingEndpoint(clock, state_at((0, job("IN_PROGRESS"))))
+
+    with pytest.raises(WaitTimeoutError, match=r"after 0\.05 s"):
+        await events_of(endpoint, timeout_s=0.05)
+
+
+class SlowHealth(Endpoint):
+    """One whose `/health` never answers."""
+
+    async def health(self, *, tries: int | None = None) -> Health:
+        """Hang."""
+        await asyncio.Event().wait()
+        return await super().health(tries=tries)
+
+
+async def test_a_health_that_hangs_is_not_waited_for(clock: StillClock) -> None:
+    """It only decorates the waiting."""
+    endpoint = SlowHealth(clock, state_at((0, job("IN_QUEUE")), (2, job("COMPLETED"))))
+
+    events = await events_of(endpoint)
+
+    assert next(e.health for e in events if isinstance(e, Queued)) is None
+    assert isinstance(events[-1], Finished)
+
+
+async def test_a_job_that_was_seen_before_and_is_gone_has_expired(clock: StillClock) -> None:
+    """As `watch` knows, which has asked for it already."""
+    endpoint = Endpoint(clock, state_at((0, NotFoundError("gone"))))
+
+    with pytest.raises(ResultExpiredError):
+        await events_of(endpoint, was_seen=True)

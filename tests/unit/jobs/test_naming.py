@@ -125,10 +125,17 @@ def test_names_are_made_safe_in_this_way(proposed: str, expected: str) -> None:
         ("attachment", None),
         ("", None),
         ('attachment; filename=""', None),
+        ("attachment; filename*=UTF-8''a.png; filename*0=b", None),
+        (f"attachment; filename*{'9' * 5000}=a.png", None),
+        ("attachment; filename*=a\0''b.png", None),
+        ("attachment; filename*=punycode''%ff.png", None),
     ],
 )
 def test_content_disposition_is_read(header: str, name: str | None) -> None:
-    """Quoted, bare and extended file names are read; the extended one counts most (RFC 6266)."""
+    """Quoted, bare and extended names are read, the extended one counts most (RFC 6266).
+
+    What cannot be read names nothing.
+    """
     assert name_in_disposition(header) == name
 
 

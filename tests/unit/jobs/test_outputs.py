@@ -413,6 +413,21 @@ def test_the_same_bytes_under_two_names_stay_two_files() -> None:
     assert found(read_output(output)) == [("a.png", PNG), ("b.png", PNG)]
 
 
+def test_a_file_that_is_repeated_knows_all_its_places() -> None:
+    """It is one file, and each place of its content or of its link can be found again."""
+    output = {
+        "image": b64(PNG),
+        "copy": {"image": b64(PNG)},
+        "url": LINK,
+        "result": {"url": LINK, "image_url": LINK},
+    }
+
+    assert [(file.where, file.also_at) for file in read_output(output).files] == [
+        ("output.image", ("output.copy.image",)),
+        ("output.url", ("output.result.url", "output.result.image_url")),
+    ]
+
+
 def test_a_tiny_file_needs_a_name_or_a_promise() -> None:
     """Three bytes are a file if the worker says so."""
     named = {"filename": "a.txt", "content_base64": b64(b"abc")}

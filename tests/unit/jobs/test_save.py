@@ -182,6 +182,33 @@ async def test_a_link_that_fails_does_not_stop_the_others(tmp_path: Path) -> Non
     assert report.problems == ("b.png: https://h.example/gone: the link has expired",)
 
 
+async def test_an_unexpected_error_does_not_stop_the_others(tmp_path: Path) -> None:
+    """Its kind is told, its text is not: that may hold the link."""
+
+    class Broken:
+        async def fetch(self, url: str, sink: Sink) -> Fetched:
+            sink.write(b"half")
+            raise ExceptionGroup("several", [OverflowError(url)])
+
+    odd = LinkedFile("b.png", "output.b", "https://h.example/b?sig=1")
+
+    report = await save_files(
+        [odd, inline("a.png", PNG)], tmp_path / "out", job_id="j", fetch=Broken()
+    )
+
+    assert listing(tmp_path / "out") == ["a.png"]
+    assert report.problems == ("b.png: cannot be saved (ExceptionGroup)",)
+
+
+async def test_a_saved_file_knows_all_its_places(tmp_path: Path) -> None:
+    """What `read_output` found travels on."""
+    file = InlineFile("a.png", "output.a", PNG, also_at=("output.b",))
+
+    _, report = await save(tmp_path / "out", file)
+
+    assert [(saved.where, saved.also_at) for saved in report.files] == [("output.a", ("output.b",))]
+
+
 async def test_links_are_left_out_without_a_fetcher(tmp_path: Path) -> None:
     """Not downloading is a choice, so it is no problem."""
     link = LinkedFile("b.png", "output.b", "https://h.example/b?sig=1")

@@ -1,6 +1,9 @@
 """A worker that does what its input asks for."""
 
 import os
+import signal
+import subprocess
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -32,10 +35,28 @@ def progress(job: dict[str, Any], task: dict[str, Any]) -> Any:
     return "all the way"
 
 
+def finish_on_stop(_job: dict[str, Any], task: dict[str, Any]) -> Any:
+    """Works until its process is told to stop, then tells whether its helper process was, too."""
+    stop_of_the_sdk = signal.getsignal(signal.SIGTERM)
+    told = threading.Event()
+
+    def stop(signum: int, frame: Any) -> None:
+        told.set()
+        stop_of_the_sdk(signum, frame)
+
+    signal.signal(signal.SIGTERM, stop)
+    with subprocess.Popen(["/bin/cat"], stdin=subprocess.PIPE) as helper:
+        Path(task["until"]).touch()
+        told.wait()
+        helper.stdin.close()
+        return "stopped, not its helper" if helper.wait() == 0 else "stopped with its helper"
+
+
 TASKS = {
     "echo": echo,
     "raise": fail,
     "progress": progress,
+    "finish_on_stop": finish_on_stop,
     "error": lambda _job, _task: {"error": "bad thing", "extra": 1},
     "set": lambda _job, _task: {1, 2},
     "nan": lambda _job, _task: {"number": float("nan")},
