@@ -199,7 +199,12 @@ class SaveError(RunpodctlError):
 
 
 class InterruptedRunError(RunpodctlError):
-    """The person stopped watching with Ctrl-C."""
+    """The person stopped watching with Ctrl-C.
+
+    Attributes:
+        was_told: Whether the person has read it already.
+    """
 
     code = "interrupted"
     exit_code = 130
+    was_told = False

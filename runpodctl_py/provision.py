@@ -32,6 +32,7 @@ class Desired:
 
     Args:
         name: Of the endpoint and of its template.
+        keeps_image: Whether an existing template's image stays: `image` is only a default.
         renames: Whether an endpoint that was found by its id gets this name, too.
         env: Variables to set; others of an existing template stay.
         execution_timeout_s: Longest run of a job, 0 for no limit.
@@ -52,6 +53,7 @@ class Desired:
     scaler_value: int
     flashboot: bool
     renames: bool = False
+    keeps_image: bool = False
     start_command: str = ""
     env: Mapping[str, str] = field(default_factory=dict)
     registry_auth_id: str | None = None
@@ -101,11 +103,14 @@ class Plan:
 
     Args:
         gone_id: The remembered endpoint id, if no such endpoint exists any more.
+        adopts: Whether something would be changed that was found by its name only: it may be
+            somebody else's.
     """
 
     template: TemplateChange
     endpoint: EndpointChange
     gone_id: str | None = None
+    adopts: bool = False
 
     @property
     def is_empty(self) -> bool:
@@ -142,10 +147,14 @@ async def plan(provisioner: Provisioner, desired: Desired, known_id: str | None)
     wanted_template = _desired_template(desired, template, name)
     wanted_endpoint = _desired_endpoint(desired, found, name, wanted_template.template_id or "")
     is_known = known_id is None or any(e.endpoint_id == known_id for e in endpoints)
+    template_changes = _template_changes(template, wanted_template)
+    endpoint_changes = _differences(found, wanted_endpoint)
+    is_ours = found is not None and found.endpoint_id == known_id
     return Plan(
-        TemplateChange(wanted_template, _template_changes(template, wanted_template)),
-        EndpointChange(wanted_endpoint, _differences(found, wanted_endpoint)),
+        TemplateChange(wanted_template, template_changes),
+        EndpointChange(wanted_endpoint, endpoint_changes),
         gone_id=None if is_known else known_id,
+        adopts=not is_ours and bool(template_changes or endpoint_changes),
     )
 
 
@@ -251,7 +260,7 @@ def _desired_template(desired: Desired, existing: Template | None, name: str) ->
     return replace(
         base,
         name=name if existing is None or desired.renames else existing.name,
-        image=desired.image,
+        image=base.image if desired.keeps_image else desired.image,
         container_disk_gb=desired.container_disk_gb,
         start_command=desired.start_command,
         volume_gb=0,
@@ -307,7 +316,13 @@ def _template_changes(old: Template | None, new: Template) -> tuple[FieldChange,
     if old is None:
         return changes
     differing = sorted(name for name, value in new.env.items() if old.env.get(name) != value)
-    return (*changes, *(FieldChange(f"env {name}", None, "set") for name in differing))
+    told = (
+        FieldChange(f"env {name}", "set", "changed")
+        if name in old.env
+        else FieldChange(f"env {name}", None, "set")
+        for name in differing
+    )
+    return (*changes, *told)
 
 
 def _differences(old: _Resource | None, new: _Resource) -> tuple[FieldChange, ...]:

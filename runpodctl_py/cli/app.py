@@ -160,7 +160,8 @@ def _exit_code(args: list[str]) -> int:
         return RunpodctlError.exit_code
     except (Exception, KeyboardInterrupt) as exc:  # noqa: BLE001 # the last one to see it
         error = _described(exc)
-        Output(as_json="--json" in args).error(error)
+        if not (isinstance(error, InterruptedRunError) and error.was_told):
+            Output(as_json="--json" in args).error(error)
         return error.exit_code
     return code if isinstance(code, int) else 0
 

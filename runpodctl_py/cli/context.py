@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import re
 import shlex
 import signal
 import sys
@@ -17,7 +18,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from runpodctl_py import settings as settings_module
-from runpodctl_py.errors import InterruptedRunError, NotFoundError, UnauthorizedError
+from runpodctl_py.errors import (
+    InterruptedRunError,
+    NetworkError,
+    NotFoundError,
+    RunpodctlError,
+    UnauthorizedError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator
@@ -78,7 +85,25 @@ def opened(
         output.note("Starting the local RunPod …", style="dim")
     with daemon.joined(folder, local_up_command("--until-unused"), _LOCAL_START_LIMIT_S) as running:
         local_settings = settings.for_local(running.url, running.token)
-        yield Context(local_settings, output, running.until_unused, files)
+        try:
+            yield Context(local_settings, output, running.until_unused, files)
+        except RunpodctlError as exc:
+            if isinstance(exc, NetworkError) and daemon.find_running(folder) is None:
+                exc.message = "The local RunPod has ended"
+                exc.hint = "Why:  runpodctl-py local logs\nThe same command starts it again."
+            exc.hint = _same_place(exc.hint)
+            raise
+
+
+def _same_place(hint: str | None) -> str | None:
+    """Add --local to the commands that a hint names, so that they mean the local RunPod."""
+    if hint is None:
+        return None
+    return re.sub(
+        r"(runpodctl-py (?!local |help |gpus|config )(?!.* --local)[^\n`]*[^\s`])",
+        r"\1 --local",
+        hint,
+    )
 
 
 def local_up_command(*options: str) -> list[str]:
@@ -152,7 +177,11 @@ def _no_endpoint(settings: Settings, preset: Preset | None) -> NotFoundError | U
                 "Or try without an account: the same command with --local"
             ),
         )
+    if preset and settings.get(settings_module.ENDPOINT_ID):
+        named = f"{preset.env_key} is not set, and RUNPOD_ENDPOINT_ID belongs to another preset"
+    else:
+        named = f"{named} is not set"
     return NotFoundError(
-        f"No endpoint: {named} is not set",
-        hint=f"Create one:  runpodctl-py {setup}\nOr name yours with --endpoint ID",
+        f"No endpoint: {named}",
+        hint=f"Create one:  runpodctl-py {setup}\nOr name yours.",
     )

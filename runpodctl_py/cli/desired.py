@@ -16,6 +16,7 @@ from runpodctl_py import env_file as env_files
 from runpodctl_py.cli import options
 from runpodctl_py.errors import UsageError
 from runpodctl_py.gpus import GpuSelection
+from runpodctl_py.presets import loading
 
 if TYPE_CHECKING:
     from runpodctl_py.presets.model import Preset
@@ -109,6 +110,12 @@ class Flags:
     env_file: options.EnvFile = None
     api_key_file: options.ApiKeyFile = None
     local: options.Local = False
+    yes: Annotated[
+        bool,
+        typer.Option(
+            "--yes", "-y", help="Change an endpoint that was found by its name only; do not ask."
+        ),
+    ] = False
     dry_run: options.DryRun = False
     as_json: options.Json = False
 
@@ -122,12 +129,17 @@ def desired_state(preset: Preset, flags: Flags) -> Desired:
     from runpodctl_py.api.types import Scaler
     from runpodctl_py.provision import Desired
 
+    for option, value in (("--name", flags.name), ("--image", flags.image)):
+        if value is not None and not value.strip():
+            raise UsageError(f"{option} is empty")
     template, endpoint = preset.template, preset.endpoint
     scaler = flags.scaler or endpoint.scaler
     desired = Desired(
         name=flags.name or endpoint.name,
         renames=flags.name is not None,
         image=_given(flags.image, template.image),
+        # Ours are defaults that nobody has published; a person's own preset means what it says.
+        keeps_image=flags.image is None and _is_bundled(preset),
         container_disk_gb=_given(flags.container_disk, template.container_disk_gb),
         start_command=template.start_command,
         env={**template.env, **_variables(flags.env or [])},
@@ -146,6 +158,10 @@ def desired_state(preset: Preset, flags: Flags) -> Desired:
         allowed_cuda_versions=endpoint.allowed_cuda_versions or None,
     )
     return _checked(desired, flags)
+
+
+def _is_bundled(preset: Preset) -> bool:
+    return preset.name in loading.names() and loading.load(preset.name) == preset
 
 
 def _given(value: Any, otherwise: Any) -> Any:

@@ -29,7 +29,8 @@ from runpodctl_py.errors import (
 from runpodctl_py.gpus import GpuSelection, price_per_s_usd
 from runpodctl_py.jobs.collect import Submission, Summary, collect, cost_usd, judge
 from runpodctl_py.jobs.download import Downloader
-from runpodctl_py.jobs.follow import Finished, follow
+from runpodctl_py.jobs.follow import PATIENCE_S, Finished, follow
+from runpodctl_py.jobs.save import check_folder
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -72,6 +73,8 @@ class Session:
         self._transport = Transport(settings.endpoint_base_url, settings.api_key)
         self._endpoint = Serverless(self._transport, endpoint_id)
         self._place = Place(endpoint_id, wish.preset)
+        self._clock = SystemClock()
+        self._began_s = self._clock.now_s()
         self._price: asyncio.Task[float | None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -109,6 +112,8 @@ class Session:
             RunpodctlError: What the exit code should tell.
         """
         submitted_at = datetime.now(UTC)
+        if self._wish.saves:
+            check_folder(self._directory)
         self._price = asyncio.create_task(self._look_up_price())
         with job_view(self._context.output) as view:
             job = await self._send(request, sync_wait_ms)
@@ -143,7 +148,13 @@ class Session:
         timeout_s = self._wish.timeout_s
         try:
             async for event in follow(
-                self._endpoint, job, SystemClock(), timeout_s=timeout_s, was_seen=was_seen
+                self._endpoint,
+                job,
+                self._clock,
+                timeout_s=timeout_s,
+                was_seen=was_seen,
+                # A local RunPod that is gone does not come back by waiting.
+                patience_s=0.0 if self._context.settings.is_local else PATIENCE_S,
             ):
                 view.show(event)
                 if isinstance(event, Finished):
@@ -176,15 +187,18 @@ class Session:
                 hint=f"Fetch it:  {self._again('watch', job.job_id)}",
                 job_id=job.job_id,
             ) from None
-        self._tell(summary, finished.elapsed_s)
+        self._tell(summary, self._clock.now_s() - self._began_s)
 
     async def _summary(self, job: Job, submission: Submission) -> Summary:
         if not self._wish.saves:
             cost = cost_usd(job, submission.price_per_s_usd)
             return Summary(job, error=judge(job), cost_usd=cost, output=job.output)
-        directory = self._wish.output_dir or self._context.settings.output_folder
         async with download_client() as client:
-            return await collect(job, submission, directory, Downloader(client))
+            return await collect(job, submission, self._directory, Downloader(client))
+
+    @property
+    def _directory(self) -> Path:
+        return self._wish.output_dir or self._context.settings.output_folder
 
     def _tell(self, summary: Summary, elapsed_s: float) -> None:
         view = result_view.ResultView(
@@ -210,6 +224,14 @@ class Session:
         endpoint_id = self._place.endpoint_id
         return f"runpodctl-py {command} {job_id} --endpoint {endpoint_id}{self._context.flags}"
 
+    @property
+    def _what_becomes_of_it(self) -> str:
+        if self._context.stops_local:
+            return "The job waits until the local RunPod runs again."
+        if self._context.settings.is_local:
+            return "The job goes on."
+        return "The job goes on (and is billed)."
+
     def _way_back(self, job_id: str) -> str:
         lines = [
             f"Watch it:   {self._again('watch', job_id)}",
@@ -224,10 +246,13 @@ class Session:
     async def _interrupted(self, job_id: str) -> NoReturn:
         """Detach from the job, or cancel it if that was asked for."""
         if not self._wish.cancels_on_interrupt:
-            billed = "" if self._context.settings.is_local else " (and is billed)"
-            raise InterruptedRunError(
-                f"Detached. The job goes on{billed}.", hint=self._way_back(job_id), job_id=job_id
-            ) from None
+            detached = InterruptedRunError(
+                f"Detached. {self._what_becomes_of_it}", hint=self._way_back(job_id), job_id=job_id
+            )
+            # At once: a second Ctrl-C would leave without these words.
+            self._context.output.error(detached)
+            detached.was_told = True
+            raise detached from None
         try:
             await self._endpoint.cancel(job_id)
         except RunpodctlError as exc:
@@ -254,6 +279,8 @@ class Session:
 
     async def _known_price(self) -> float | None:
         """Return the price if it is there; a job's end does not wait for it."""
+        if self._context.settings.is_local:
+            return 0.0
         if self._price is None or not self._price.done() or self._price.cancelled():
             return _preset_price(self._wish.preset)
         if self._price.exception() is not None:

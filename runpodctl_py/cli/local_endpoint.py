@@ -14,6 +14,8 @@ from runpodctl_py import env_file, provision
 from runpodctl_py.api.provisioning import connect
 from runpodctl_py.cli.desired import Flags, desired_state
 from runpodctl_py.emulator.daemon import data_folder
+from runpodctl_py.emulator.images import command_for
+from runpodctl_py.errors import UsageError
 
 if TYPE_CHECKING:
     from runpodctl_py.cli.context import Context
@@ -22,6 +24,11 @@ if TYPE_CHECKING:
 
 async def ready_endpoint(context: Context, preset: Preset, *, dry_run: bool) -> str:
     """Return the id of the preset's local endpoint; provision it if it does not exist."""
+    if command_for(preset.template.image, {}) is None:
+        raise UsageError(
+            f"The local RunPod cannot run {preset.name}: it starts the bundled test worker only",
+            hint="Try it with a task:  runpodctl-py submit --task text_processing --local",
+        )
     # Two first commands at once would both create it, and names are unique.
     async with AsyncFileLock(data_folder(os.environ) / "provisioning.lock"):
         return await _provisioned(context, preset, dry_run=dry_run)

@@ -10,7 +10,9 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import sys
+import textwrap
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TextIO
 
@@ -30,6 +32,11 @@ _ANSI: Mapping[Style, str] = {
     "dim": "2",
     "bold": "1",
 }
+
+
+#: A column of a table whose cells are all this short is not broken into lines.
+_NEVER_WRAPPED = 30
+_NARROWEST = 30
 
 
 def is_terminal(stream: TextIO) -> bool:
@@ -123,13 +130,16 @@ class Output:
         if self.as_json:
             self._error_line(error)
             return
-        first, *more = printable(error.message).split("\n")
+        first, *more = _wrapped(printable(error.message), sys.stderr)
         # A job that goes on is no failure.
         goes_on = isinstance(error, InterruptedRunError | WaitTimeoutError)
         mark = paint("!", "yellow", sys.stderr) if goes_on else paint("✗", "red", sys.stderr)
         lines = [f"{mark} {first}", *(f"  {line}" for line in more)]
         if error.hint:
-            lines += ["", *(f"  {line}".rstrip() for line in printable(error.hint).split("\n"))]
+            lines += [
+                "",
+                *(f"  {line}".rstrip() for line in _wrapped(printable(error.hint), sys.stderr)),
+            ]
         _write("\n".join(lines), sys.stderr)
 
     def _error_line(self, error: RunpodctlError) -> None:
@@ -153,12 +163,30 @@ def print_table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> Non
         table.add_column(
             column.heading,
             justify="right" if column.is_number else "left",
-            no_wrap=number < len(columns),
+            no_wrap=number < len(columns) and _widest(rows, number - 1) <= _NEVER_WRAPPED,
             overflow="fold",
         )
     for row in rows:
         table.add_row(*(Text(printable(cell)) for cell in row))
     Console().print(table)
+
+
+def _widest(rows: Sequence[Sequence[str]], column: int) -> int:
+    return max((len(row[column]) for row in rows), default=0)
+
+
+def _wrapped(text: str, stream: TextIO) -> list[str]:
+    """Break prose at words for a terminal; a line with a command stays whole, to be copied."""
+    columns = shutil.get_terminal_size().columns if is_terminal(stream) else 0
+    lines = []
+    for line in text.split("\n"):
+        if columns < _NARROWEST or "runpodctl-py " in line:
+            lines.append(line)
+        else:
+            lines += textwrap.wrap(
+                line, columns - 3, break_long_words=False, break_on_hyphens=False
+            ) or [""]
+    return lines
 
 
 def _print_json(value: JsonValue, stream: TextIO) -> None:
@@ -171,6 +199,9 @@ def _write(text: str, stream: TextIO) -> None:
         print(text, file=stream, flush=True)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    except OSError as exc:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        raise RunpodctlError(f"Cannot write the output: {exc.strerror}") from exc
 
 
 def _json_text(value: JsonValue, indent: int | None = None) -> str:

@@ -34,6 +34,10 @@ def read_payload(source: str) -> JsonObject:
         raise UsageError(f"--payload {source} is no JSON: {exc}") from exc
     if not isinstance(value, dict):
         raise UsageError(f"--payload {source} is no JSON object")
+    inner = value.get("input")
+    if set(value) == {"input"} and isinstance(inner, dict):
+        # The form of RunPod's own test_input.json and of its request bodies.
+        return inner
     return value
 
 

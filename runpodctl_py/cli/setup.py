@@ -7,14 +7,14 @@ looks is `setup_view.py`'s; comparing and saving is `provision.py`'s.
 from __future__ import annotations
 
 import inspect
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
 from runpodctl_py import env_file as env_files
 from runpodctl_py import settings as settings_module
-from runpodctl_py.cli import setup_view
+from runpodctl_py.cli import asking, setup_view
 from runpodctl_py.cli.context import Context, opened, run
 from runpodctl_py.cli.desired import Flags, desired_state
 from runpodctl_py.cli.house_style import App
@@ -42,7 +42,7 @@ ListPresets = Annotated[bool, typer.Option("--list", help="List the presets.")]
 
 def _setup_command(preset_name: str) -> Callable[..., None]:
     def command(**flags: Any) -> None:
-        set_up(loading.load(preset_name), Flags(**flags))
+        set_up(preset_name, Flags(**flags))
 
     preset = loading.load(preset_name)
     command.__doc__ = f"""Create or update the {preset.title} endpoint, and save its id to .env.
@@ -75,7 +75,7 @@ def _setup_any(preset: str | None, *, list_presets: bool, **flags: Any) -> None:
             "Which preset?", hint="See them:  runpodctl-py setup --list\nOr name a TOML file."
         )
     else:
-        set_up(loading.load(preset), Flags(**flags))
+        set_up(preset, Flags(**flags))
 
 
 def _flag_parameters() -> list[inspect.Parameter]:
@@ -109,57 +109,73 @@ def _register() -> None:
 _register()
 
 
-def set_up(preset: Preset, flags: Flags) -> None:
-    """Bring an endpoint into the state that a preset and the flags describe."""
+def set_up(source: str, flags: Flags) -> None:
+    """Bring an endpoint into the state that a preset and the flags describe.
+
+    Args:
+        source: The preset, as the person named it.
+        flags: What they said about it.
+    """
+    preset = loading.load(source)
     desired = desired_state(preset, flags)
     output = Output(as_json=flags.as_json)
     with opened(
         output, local=flags.local, env_file=flags.env_file, api_key_file=flags.api_key_file
     ) as context:
-        run(_set_up(context, preset, desired, dry_run=flags.dry_run))
+        run(_connected(context, Setup(context, source, preset, desired, flags)))
 
 
-async def _set_up(context: Context, preset: Preset, desired: Desired, *, dry_run: bool) -> None:
+async def _connected(context: Context, setup: Setup) -> None:
     from runpodctl_py.api.provisioning import connect
 
     settings = context.settings
     async with connect(settings.api_base_url, settings.api_key) as provisioner:
-        await provision_preset(context, provisioner, preset, desired, dry_run=dry_run)
+        await setup.run(provisioner)
 
 
-async def provision_preset(
-    context: Context,
-    provisioner: Provisioner,
-    preset: Preset,
-    desired: Desired,
-    *,
-    dry_run: bool = False,
-) -> str:
-    """Plan, show, apply, and write the endpoint's id; return the id ("" for a dry run)."""
-    from runpodctl_py import provision
+@dataclass(frozen=True)
+class Setup:
+    """One setup: plan, show, ask where something may be somebody else's, apply, write the id."""
 
-    known_id = context.settings.get(preset.env_key)
-    plan = await provision.plan(provisioner, desired, known_id)
-    keys = _env_keys(context, preset, plan)
-    view = setup_view.SetupView(context, preset, desired, plan, keys)
-    if dry_run:
-        view.show_dry_run(_requests(provisioner, plan))
-        return ""
-    if plan.is_empty and not keys:
-        view.show_unchanged()
-        return plan.endpoint.target.endpoint_id or ""
-    # Before anything is created: an id that cannot be written down is easily lost.
-    env_files.check_writable(context.settings.env_path)
-    view.show_plan()
-    endpoint_id = ""
-    async for applied in provision.apply(provisioner, plan):
-        view.show_applied(applied)
-        endpoint_id = applied.resource_id
-    written = dict.fromkeys(_env_keys(context, preset, plan, endpoint_id), endpoint_id)
-    if written:
-        _write_down(context, written)
-    view.show_done(endpoint_id, tuple(written))
-    return endpoint_id
+    context: Context
+    source: str
+    preset: Preset
+    desired: Desired
+    flags: Flags
+
+    async def run(self, provisioner: Provisioner) -> None:
+        """Do it, or with --dry-run only show it."""
+        from runpodctl_py import provision
+
+        context, preset = self.context, self.preset
+        known_id = context.settings.get(preset.env_key)
+        plan = await provision.plan(provisioner, self.desired, known_id)
+        keys = _env_keys(context, preset, plan)
+        view = setup_view.SetupView(context, preset, self.desired, plan, keys, source=self.source)
+        if self.flags.dry_run:
+            view.show_dry_run(_requests(provisioner, plan))
+            return
+        if plan.is_empty and not keys:
+            view.show_unchanged()
+            return
+        # Before anything is created: an id that cannot be written down is easily lost.
+        env_files.check_writable(context.settings.env_path)
+        view.show_plan()
+        if plan.adopts and not (self.flags.yes or context.settings.is_local):
+            name = plan.endpoint.target.name
+            asking.confirm(
+                f"{name} was found by its name only. Is it yours to change?",
+                f"{name} was not changed: it was found by its name only, and may not be yours. "
+                "--name takes another name",
+            )
+        endpoint_id = ""
+        async for applied in provision.apply(provisioner, plan):
+            view.show_applied(applied)
+            endpoint_id = applied.resource_id
+        written = dict.fromkeys(_env_keys(context, preset, plan, endpoint_id), endpoint_id)
+        if written:
+            _write_down(context, written)
+        view.show_done(endpoint_id, tuple(written))
 
 
 def _requests(provisioner: Provisioner, plan: Plan) -> list[JsonObject]:

@@ -5,6 +5,7 @@ Owns the words and the JSON of `setup-*`. Changes nothing.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runpodctl_py.gpus import price_per_s_usd
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
         TemplateChange,
     )
 
-_SECRET_ENDINGS = ("KEY", "PASS", "PWD", "AUTH")
+#: Images that the bundled presets name, and that nobody has pushed anywhere.
+_UNPUBLISHED = "runpodctl/"
 
 
 class SetupView:
@@ -36,6 +38,7 @@ class SetupView:
         desired: What should exist.
         plan: What will change.
         env_keys: The keys of `.env` that will be written.
+        source: The preset as the person named it.
     """
 
     def __init__(
@@ -45,6 +48,8 @@ class SetupView:
         desired: Desired,
         plan: Plan,
         env_keys: tuple[str, ...],
+        *,
+        source: str,
     ) -> None:
         self._context = context
         self._output = context.output
@@ -52,7 +57,9 @@ class SetupView:
         self._desired = desired
         self._plan = plan
         self._env_keys = env_keys
-        self._env_name = context.settings.env_path.name
+        self._source = source
+        path = context.settings.env_path
+        self._env_name = path.name if path.parent == Path.cwd() else str(path)
 
     def show_plan(self) -> None:
         """Show what will be done."""
@@ -65,12 +72,15 @@ class SetupView:
         if price := self._price_line():
             self._output.note(f"  {price}")
             self._output.note()
+        problem = self._image_problem()
+        if problem and not self._output.as_json:
+            self._output.warn(problem)
 
     def show_dry_run(self, requests: Sequence[JsonObject]) -> None:
         """Show what would be done, and the exact requests; values of secrets are hidden."""
         self.show_plan()
         shown: list[JsonValue] = [
-            {operation: _without_secrets(fields) for operation, fields in request.items()}
+            {operation: self._without_secrets(fields) for operation, fields in request.items()}
             for request in requests
         ]
         self._output.document({**self._document(), "dry_run": True, "requests": shown})
@@ -97,6 +107,23 @@ class SetupView:
             return
         self._output.note()
         self._output.note(f"Try it:  {self._example()}")
+
+    def _image_problem(self) -> str | None:
+        """Say why no worker will come of the image, if that is known beforehand."""
+        image = self._plan.template.target.image
+        if self._plan.template.action == "unchanged":
+            return None
+        if self._context.settings.is_local:
+            from runpodctl_py.emulator.images import command_for
+
+            if command_for(image, {}) is None:
+                return f"The local RunPod cannot run {image}: its workers will be unhealthy."
+        elif image == self._preset.template.image and image.startswith(_UNPUBLISHED):
+            return (
+                f"{image} is not published yet, so no worker will start: build it, push it, and "
+                "name it with --image."
+            )
+        return None
 
     def _plan_lines(self) -> list[str]:
         template, endpoint = self._plan.template, self._plan.endpoint
@@ -144,7 +171,7 @@ class SetupView:
             for name, field in self._preset.input.items()
             if field.required
         ]
-        return f"runpodctl-py submit --preset {self._preset.name}{''.join(required)}{local}"
+        return f"runpodctl-py submit --preset {self._source}{''.join(required)}{local}"
 
     def _document(self) -> JsonObject:
         plan = self._plan
@@ -158,7 +185,20 @@ class SetupView:
                 "keys": list(self._env_keys),
             },
             "price_per_hour_usd": self._price_per_hour(),
+            "warnings": [problem] if (problem := self._image_problem()) else [],
         }
+
+    def _without_secrets(self, fields: JsonValue) -> JsonValue:
+        """Hide the values of variables, but for those that stand in the preset for all to see."""
+        pairs = fields.get("env") if isinstance(fields, dict) else None
+        if not isinstance(fields, dict) or not isinstance(pairs, list):
+            return fields
+        public = [{"key": key, "value": value} for key, value in self._preset.template.env.items()]
+        shown: list[JsonValue] = [
+            {**pair, "value": "…"} if isinstance(pair, dict) and pair not in public else pair
+            for pair in pairs
+        ]
+        return {**fields, "env": shown}
 
     def _price_per_hour(self) -> float | None:
         if self._context.settings.is_local:
@@ -202,21 +242,3 @@ def _change_document(
 
 def _scalar(value: object) -> JsonValue:
     return value if isinstance(value, str | int | float | bool) or value is None else str(value)
-
-
-def _without_secrets(fields: JsonValue) -> JsonValue:
-    """Hide the values of variables whose names say that they are secret."""
-    pairs = fields.get("env") if isinstance(fields, dict) else None
-    if not isinstance(fields, dict) or not isinstance(pairs, list):
-        return fields
-    shown: list[JsonValue] = [
-        {**pair, "value": "…"} if isinstance(pair, dict) and _is_secret(str(pair["key"])) else pair
-        for pair in pairs
-    ]
-    return {**fields, "env": shown}
-
-
-def _is_secret(name: str) -> bool:
-    from runpodctl_py.jobs.manifest import names_secret
-
-    return names_secret(name) or name.upper().endswith(_SECRET_ENDINGS)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import signal
 import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
@@ -12,16 +10,14 @@ import typer
 
 from runpodctl_py import env_file as env_files
 from runpodctl_py import settings as settings_module
-from runpodctl_py.cli import options
+from runpodctl_py.cli import asking, options
 from runpodctl_py.cli.context import Context, opened, run
 from runpodctl_py.cli.house_style import App
 from runpodctl_py.cli.output import Output
-from runpodctl_py.errors import ConfirmationNeededError, NotFoundError, RunpodctlError
+from runpodctl_py.errors import NotFoundError, RunpodctlError
 from runpodctl_py.presets import loading
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from runpodctl_py.jsontypes import JsonObject
     from runpodctl_py.teardown import Teardown, TeardownStep
 
@@ -134,41 +130,18 @@ async def _unfinished_jobs(context: Context, endpoint_id: str) -> int:
 
 def _confirm(found: Teardown, jobs: int) -> None:
     name = _name_of(found)
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise ConfirmationNeededError(
-            f"Deleting {name} needs a yes, and nobody is there to give it",
-            hint="Say it beforehand with --yes",
-        )
-    with _ctrl_c_at_once():
-        agreed = _agreed_to_lose(jobs, name) if jobs else typer.confirm(f"Delete {name}?", err=True)
-    if not agreed:
-        raise ConfirmationNeededError(f"{name} was not deleted: you did not agree")
+    otherwise = f"{name} was not deleted"
+    if jobs:
+        lost = "1 job is" if jobs == 1 else f"{jobs} jobs are"
+        question = f"{lost} queued or running and will be lost. Type {name} to delete it"
+        asking.confirm_by_name(question, name, otherwise)
+    else:
+        asking.confirm(f"Delete {name}?", otherwise)
 
 
 def _name_of(found: Teardown) -> str:
     resource = found.endpoint or found.template
     return resource.name if resource else "what is left"
-
-
-def _agreed_to_lose(jobs: int, name: str) -> bool:
-    lost = "1 job is" if jobs == 1 else f"{jobs} jobs are"
-    typed = typer.prompt(
-        f"{lost} queued or running and will be lost. Type {name} to delete it", err=True
-    )
-    return bool(typed.strip() == name)
-
-
-@contextlib.contextmanager
-def _ctrl_c_at_once() -> Iterator[None]:
-    """Let Ctrl-C end a question: asyncio would only note it, and go on waiting for the answer."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        yield
-    except typer.Abort:
-        print(file=sys.stderr)  # The question's line ends here.
-        raise
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def _say_what(context: Context, found: Teardown, keys: list[str]) -> None:

@@ -111,6 +111,7 @@ async def follow(
     *,
     timeout_s: float | None = None,
     was_seen: bool = False,
+    patience_s: float = PATIENCE_S,
 ) -> AsyncIterator[Event]:
     """Yield what happens to a job; the last event is `Finished`.
 
@@ -120,14 +121,15 @@ async def follow(
         clock: For measuring and waiting.
         timeout_s: Stop waiting after this time; the job goes on.
         was_seen: Whether `/status` knew the job: then a 404 means that it has expired.
+        patience_s: How long an outage is waited out.
 
     Raises:
         WaitTimeoutError: The time is over.
         ResultExpiredError: The job was there and is gone.
         NotFoundError: The job was never seen.
-        NetworkError: There was no answer for two minutes.
+        NetworkError: There was no answer for longer than `patience_s`.
     """
-    watch = _Watch(endpoint, job, clock, timeout_s, was_seen=was_seen)
+    watch = _Watch(endpoint, job, clock, timeout_s, was_seen=was_seen, patience_s=patience_s)
     while not job.status.is_final:
         for event in await watch.news(job):
             yield event
@@ -146,6 +148,7 @@ class _Watch:
         timeout_s: float | None,
         *,
         was_seen: bool,
+        patience_s: float,
     ) -> None:
         self._endpoint = endpoint
         self._job_id = job.job_id
@@ -157,6 +160,7 @@ class _Watch:
         self._has_started = False
         self._progress: Progress | None = None
         self._was_seen = was_seen
+        self._patience_s = patience_s
         self._answered_s = clock.now_s()
         self._misbehaviours = 0
 
@@ -199,14 +203,14 @@ class _Watch:
             if not self._was_seen:
                 raise
             raise ResultExpiredError(
-                f"Job {job.job_id} was there and is gone: its result has expired",
+                f"Job {job.job_id} was there and is gone: it has expired",
                 hint="RunPod keeps a result for 30 minutes after the job ends (1 minute for "
                 "--sync), and drops a job when its --ttl is over.",
                 job_id=job.job_id,
             ) from exc
         except NetworkError:
             silent_s = self._clock.now_s() - self._answered_s
-            if silent_s > PATIENCE_S:
+            if silent_s > self._patience_s:
                 raise
             pause_s = _between(SHORTEST_INTERVAL_S, silent_s / 2, LONGEST_PAUSE_S)
             await self._clock.sleep(max(min(pause_s, self._left_s), 0.0))

@@ -13,7 +13,7 @@ import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from runpodctl_py.errors import RunpodctlError
+from runpodctl_py.errors import RunpodctlError, UsageError
 from runpodctl_py.jobs.content_types import content_type_of, contradicts, extension_of, sniff
 from runpodctl_py.jobs.landing import Draft, Taken
 from runpodctl_py.jobs.naming import extension_in, safe_name, with_extension
@@ -142,6 +142,21 @@ async def save_files(
     for file in files:
         await saver.save(file)
     return SaveReport(tuple(saver.saved), tuple(saver.problems), tuple(saver.warnings))
+
+
+def check_folder(directory: Path) -> None:
+    """Look whether files could be saved in a folder, before a job costs money; creates nothing.
+
+    Raises:
+        UsageError: Something else stands in its place, or it cannot be written to.
+    """
+    place = directory
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    if not place.is_dir():
+        raise UsageError(f"Files cannot be saved in {directory}: {place} is not a folder")
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise UsageError(f"Files cannot be saved in {directory}: {place} cannot be written to")
 
 
 def reason(exc: OSError) -> str:

@@ -322,7 +322,25 @@ async def test_a_changed_variable_is_named_and_its_value_is_not(account: Account
 
     made = await plan(account, desired(env={"A": "new", "B": "same"}), None)
 
-    assert made.template.changes == (FieldChange("env A", None, "set"),)
+    assert made.template.changes == (FieldChange("env A", "set", "changed"),)
+
+
+async def test_what_has_only_our_name_may_be_somebody_elses(account: Account) -> None:
+    """A change of it is marked; ours, a new one, and one that is as it should be are not."""
+    assert not (await plan(account, desired(), None)).adopts
+    have(account, template(), endpoint())
+    assert not (await plan(account, desired(), None)).adopts
+    assert (await plan(account, desired(workers_max=9), None)).adopts
+    assert not (await plan(account, desired(workers_max=9), "endpoint0")).adopts
+
+
+async def test_an_image_that_is_only_a_default_does_not_replace_another(account: Account) -> None:
+    """It was named once with --image, and stays."""
+    have(account, template(image="me/mine:1"), endpoint())
+    kept = await plan(account, desired(image="default:1", keeps_image=True), "endpoint0")
+    replaced = await plan(account, desired(image="default:1"), "endpoint0")
+    assert (kept.template.target.image, kept.is_empty) == ("me/mine:1", True)
+    assert replaced.template.target.image == "default:1"
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ def test_endpoints_are_listed_and_shown(cli: CommandLine, odd: str) -> None:
 
 def test_templates_are_listed_and_shown(cli: CommandLine, odd: str) -> None:
     """By name or by id; of the variables only the names are told."""
-    cli("setup-test", "--name", "odd", "--image", "odd", "--env", "PASS=hidden-marker")
+    cli("setup-test", "--name", "odd", "--image", "odd", "--env", "PASS=hidden-marker", "--yes")
     bound = cli("endpoints", "get", odd).document["template_id"]
     by_name = cli("templates", "get", "odd")
     by_id = cli("templates", "get", bound)

@@ -73,9 +73,9 @@ def view(
 ) -> SetupView:
     """Make the view of one setup."""
     name = ".env.local" if is_local else ".env"
-    settings = Settings((), Path("folder") / name, is_local=is_local)
+    settings = Settings((), Path.cwd() / name, is_local=is_local)
     context = Context(settings, Output(as_json=as_json))
-    return SetupView(context, loading.load(preset), desired, plan, env_keys)
+    return SetupView(context, loading.load(preset), desired, plan, env_keys, source=preset)
 
 
 def said(capsys: pytest.CaptureFixture[str]) -> list[str]:
@@ -144,7 +144,14 @@ def test_what_it_costs(
     """Idle workers too, if they are always on; the local RunPod is free."""
     view(desired=replace(DESIRED, **wish), is_local=is_local).show_plan()
 
-    assert said(capsys)[-1] == line
+    assert [text for text in said(capsys) if not text.startswith("!")][-1] == line
+
+
+def test_an_image_that_cannot_run_here_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    """Before somebody waits for its workers; the local RunPod starts the bundled one only."""
+    view(is_local=True).show_plan()
+
+    assert said(capsys)[-1] == "! The local RunPod cannot run img:1: its workers will be unhealthy."
 
 
 def test_no_limit_is_said_in_words(capsys: pytest.CaptureFixture[str]) -> None:
@@ -159,7 +166,7 @@ def test_no_limit_is_said_in_words(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_dry_run_prints_the_requests_without_secrets(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Values whose names say that they are secret are hidden, others shown."""
+    """Only values that stand in the preset for all to see are shown."""
     requests = [
         {"saveTemplate": template_input(TEMPLATE)},
         {"saveEndpoint": endpoint_input(ENDPOINT)},
@@ -173,7 +180,7 @@ def test_a_dry_run_prints_the_requests_without_secrets(
     assert document["dry_run"] is True
     assert template["env"] == [
         {"key": "HF_TOKEN", "value": "…"},
-        {"key": "MODE", "value": "fast"},
+        {"key": "MODE", "value": "…"},
     ]
     assert (endpoint["workersMin"], endpoint["executionTimeoutMs"]) == (0, 600_000)
     assert "hf_1" not in out + err
@@ -260,6 +267,6 @@ def test_in_json_there_is_one_document(capsys: pytest.CaptureFixture[str]) -> No
             "changes": [{"field": "scaler", "old": "QUEUE_DELAY", "new": "REQUEST_COUNT"}],
         },
         "endpoint_id": "vsrx8zdokf21gz",
-        "env_file": {"path": "folder/.env", "keys": ["RUNPOD_TEST_ENDPOINT_ID"]},
+        "env_file": {"path": str(Path.cwd() / ".env"), "keys": ["RUNPOD_TEST_ENDPOINT_ID"]},
         "price_per_hour_usd": 0.576,
     }
