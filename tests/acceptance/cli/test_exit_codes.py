@@ -168,10 +168,11 @@ def test_14_when_a_file_could_not_be_saved(person: Person, odd: str) -> None:
     """The job is done; its result can be fetched again with another folder."""
     occupied = person.folder / "occupied"
     occupied.write_text("a file where the folder should be")
-    said = person.run(
-        *("submit", "-e", odd, "-s", "do=return bytes", "-s", "times=40"),
-        *("--output-dir", "occupied", "--json"),
-    )
+    job = ("submit", "-e", odd, "-s", "do=return bytes", "-s", "times=40")
+    # Known beforehand, it costs nothing.
+    assert_ends(person.run(*job, "-o", "occupied", "--json"), 2, "usage_error")
+    job_id = person.run(*job, "--detach").stdout.strip()
+    said = person.run("watch", job_id, "-e", odd, "-o", "occupied", "--json")
     assert_ends(said, 14, "save_failed")
     assert (said.events[-1]["status"], said.events[-1]["files"]) == ("COMPLETED", [])
     assert occupied.read_text() == "a file where the folder should be"

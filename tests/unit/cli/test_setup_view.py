@@ -269,4 +269,5 @@ def test_in_json_there_is_one_document(capsys: pytest.CaptureFixture[str]) -> No
         "endpoint_id": "vsrx8zdokf21gz",
         "env_file": {"path": str(Path.cwd() / ".env"), "keys": ["RUNPOD_TEST_ENDPOINT_ID"]},
         "price_per_hour_usd": 0.576,
+        "warnings": [],
     }
