@@ -18,13 +18,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 
-def confirm(question: str, otherwise: str) -> None:
+_HINT = "Say it beforehand with --yes"
+
+
+def confirm(question: str, otherwise: str, *, hint: str = _HINT) -> None:
     """Ask for a yes.
 
     Raises:
         ConfirmationNeededError: There was none, or nobody to ask; `otherwise` says what then.
     """
-    _ask(lambda: typer.confirm(question, err=True), otherwise)
+    _ask(lambda: typer.confirm(question, err=True), otherwise, hint)
 
 
 def confirm_by_name(question: str, name: str, otherwise: str) -> None:
@@ -33,14 +36,13 @@ def confirm_by_name(question: str, name: str, otherwise: str) -> None:
     Raises:
         ConfirmationNeededError: It was not, or nobody was there; `otherwise` says what then.
     """
-    _ask(lambda: str(typer.prompt(question, err=True)).strip() == name, otherwise)
+    _ask(lambda: str(typer.prompt(question, err=True)).strip() == name, otherwise, _HINT)
 
 
-def _ask(question: Callable[[], bool], otherwise: str) -> None:
+def _ask(question: Callable[[], bool], otherwise: str, hint: str) -> None:
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise ConfirmationNeededError(
-            f"{otherwise}: it needs a yes, and nobody is there to give it",
-            hint="Say it beforehand with --yes",
+            f"{otherwise}: it needs a yes, and nobody is there to give it", hint=hint
         )
     with _ctrl_c_at_once():
         agreed = question()

@@ -165,8 +165,8 @@ class Setup:
             name = plan.endpoint.target.name
             asking.confirm(
                 f"{name} was found by its name only. Is it yours to change?",
-                f"{name} was not changed: it was found by its name only, and may not be yours. "
-                "--name takes another name",
+                f"{name} was found by its name only, may not be yours, and was not changed",
+                hint="If it is yours, say so with --yes. Else take another name with --name.",
             )
         endpoint_id = ""
         async for applied in provision.apply(provisioner, plan):

@@ -109,7 +109,7 @@ def odd(cli: CommandLine) -> str:
     """The id of an endpoint whose workers do what the input says."""
     said = cli(
         *("setup-test", "--name", "odd", "--image", "odd", "--idle-timeout", "600"),
-        *("--env-file", "odd.env", "--json"),
+        *("--env-file", "odd.env", "--json", "--yes"),
     )
     assert (said.code, said.stderr) == (0, "")
     Path("odd.env").unlink(missing_ok=True)
