@@ -40,6 +40,8 @@ class Timings:
         ping_interval_ms: How often a worker pings; below 1000 the SDK's pings die
             (API reference 5.1).
         missed_pings: After how many silent intervals a worker counts as dead.
+        start_limit_s: How long a worker may take until it asks for its first job; RunPod gives
+            it 7 minutes.
         stop_grace_s: How long a worker may take to leave after SIGTERM, which it gets when its
             jobs are done or the emulator stops.
         cancel_grace_s: How long a worker may take to notice that its job was cancelled. A
@@ -52,10 +54,30 @@ class Timings:
     stop_hold_s: float = 20.0
     ping_interval_ms: int = 10_000
     missed_pings: int = 3
+    start_limit_s: float = 420.0
     stop_grace_s: float = 5.0
     cancel_grace_s: float = 3.0
     first_backoff_s: float = 1.0
     longest_backoff_s: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Simulation:
+    """What workers without a process do with a job: wait, report, answer with a small file.
+
+    Args:
+        delay_s: How long a job takes.
+        jitter_s: By how much that varies, at most, either way.
+        fail: The share of jobs that fail, 0 to 1.
+        progress: How many progress updates a job sends on its way.
+        concurrency: How many jobs one worker has at once.
+    """
+
+    delay_s: float = 0.0
+    jitter_s: float = 0.0
+    fail: float = 0.0
+    progress: int = 0
+    concurrency: int = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +94,12 @@ class EmulatorConfig:
         worker_env: Variables every worker gets, before those of its template.
         worker_quota: The most workers all endpoints may ask for together. RunPod starts accounts
             at 5 (API reference 1.4); here several presets with RunPod's default of 3 should fit.
+        strict: Whether an endpoint's workers must be 0 before it is deleted, as RunPod's
+            documents say and its service does not ask (API reference 1.4).
+        introspection: Whether GraphQL answers questions about its schema; RunPod's does not.
+        rate_limits: Whether the job API refuses too many requests, as RunPod's does (4.3).
+        simulation: What workers do that are no processes; None starts real ones.
+        capacity: How many worker processes this machine carries; more are shown as throttled.
         timings: How long to wait for what.
         clock: Where the time comes from.
     """
@@ -82,5 +110,10 @@ class EmulatorConfig:
     images: Mapping[str, WorkerCommand] = field(default_factory=dict)
     worker_env: Mapping[str, str] = field(default_factory=dict)
     worker_quota: int = 30
+    strict: bool = False
+    introspection: bool = False
+    rate_limits: bool = False
+    simulation: Simulation | None = None
+    capacity: int = 16
     timings: Timings = field(default_factory=Timings)
     clock: Clock = field(default_factory=SystemClock)

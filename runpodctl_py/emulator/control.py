@@ -7,7 +7,7 @@ jobs and workers when an endpoint changes is decided by `state.py`, which asks t
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from runpodctl_py.emulator.errors import ControlPlaneError, worker_quota_exceeded
@@ -22,12 +22,15 @@ from runpodctl_py.emulator.model import (
 from runpodctl_py.gpus import POOLS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Mapping
 
-    from runpodctl_py.emulator.store import Store
+    from runpodctl_py.emulator.store import Snapshot, Store
 
 MAX_IDLE_TIMEOUT_S = 3600
 SCALER_TYPES = ("QUEUE_DELAY", "REQUEST_COUNT")
+
+_TEMPLATE, _ENDPOINT = "template", "endpoint"
+"""What the store calls their kinds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,25 +66,23 @@ class ControlPlane:
 
     Args:
         store: Where they are kept.
+        kept: What it held at the start.
         now: Tells the wall time.
         worker_quota: The most workers all endpoints may ask for together.
-        templates: What was kept before.
-        endpoints: What was kept before.
     """
 
     def __init__(
         self,
         store: Store,
+        kept: Snapshot,
         now: Callable[[], float],
         worker_quota: int,
-        templates: Iterable[Template] = (),
-        endpoints: Iterable[Endpoint] = (),
     ) -> None:
         self._store = store
         self._now = now
         self._worker_quota = worker_quota
-        self.templates = {template.id: template for template in templates}
-        self.endpoints = {endpoint.id: endpoint for endpoint in endpoints}
+        self.templates = {each["id"]: Template(**each) for each in kept.of(_TEMPLATE)}
+        self.endpoints = {each["id"]: Endpoint(**each) for each in kept.of(_ENDPOINT)}
 
     def save_template(self, draft: TemplateDraft) -> Template:
         """Makes a template, or overwrites one in full: what is left out is reset (1.3).
@@ -122,7 +123,7 @@ class ControlPlane:
                 f"Template is in use by endpoint {users[0].id} and cannot be deleted"
             )
         del self.templates[template.id]
-        self._store.drop_template(template.id)
+        self._store.drop(_TEMPLATE, template.id)
 
     def save_endpoint(self, draft: EndpointDraft) -> Endpoint:
         """Makes an endpoint, or updates one: nearly all that is left out is reset (1.4).
@@ -173,11 +174,11 @@ class ControlPlane:
         """
         endpoint = self._known(endpoint_id)
         del self.endpoints[endpoint_id]
-        self._store.drop_endpoint(endpoint_id)
+        self._store.drop(_ENDPOINT, endpoint_id)
         template = self.templates.get(endpoint.template_id)
         if template is not None and template.bound_endpoint_id == endpoint_id:
             del self.templates[template.id]
-            self._store.drop_template(template.id)
+            self._store.drop(_TEMPLATE, template.id)
 
     def template_of(self, endpoint: Endpoint) -> Template:
         """Returns the template of an endpoint; it always has one."""
@@ -191,11 +192,11 @@ class ControlPlane:
 
     def _put_template(self, template: Template) -> None:
         self.templates[template.id] = template
-        self._store.put_template(template)
+        self._store.put(_TEMPLATE, template.id, asdict(template))
 
     def _put_endpoint(self, endpoint: Endpoint) -> Endpoint:
         self.endpoints[endpoint.id] = endpoint
-        self._store.put_endpoint(endpoint)
+        self._store.put(_ENDPOINT, endpoint.id, asdict(endpoint))
         return endpoint
 
     def _release_new_version(self, template_id: str) -> None:

@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING, Any
 from runpodctl_py.emulator import bodies
 from runpodctl_py.emulator.bells import hold
 from runpodctl_py.emulator.errors import bad_request
-from runpodctl_py.emulator.jobs import DAY_MS, Job, JobStatus, Policy
+from runpodctl_py.emulator.jobs import (
+    DAY_MS,
+    LONGEST_SYNC_RETENTION_S,
+    RETENTION_S,
+    SYNC_RETENTION_S,
+    Job,
+    JobStatus,
+    Policy,
+)
 from runpodctl_py.emulator.worker_record import WorkerState
 
 if TYPE_CHECKING:
@@ -50,13 +58,15 @@ class JobApi:
 
     async def run(self, request: Request) -> Response:
         """POST /run: queues a job and answers at once."""
-        job = await self._submit(request, MAX_RUN_BYTES, sync=False)
+        job = await self._submit(request, MAX_RUN_BYTES)
         return bodies.answer({"id": job.id, "status": job.status})
 
     async def runsync(self, request: Request) -> Response:
         """POST /runsync?wait=: queues a job and answers when it is final, or after the wait."""
         wait_s = _wait_s(request)
-        job = await self._submit(request, MAX_RUNSYNC_BYTES, sync=True)
+        asked_s = wait_s if "wait" in request.query_params else 0.0
+        kept_s = min(max(asked_s, SYNC_RETENTION_S), LONGEST_SYNC_RETENTION_S)
+        job = await self._submit(request, MAX_RUNSYNC_BYTES, sync=True, retention_s=kept_s)
         return await self._final(request, job, wait_s)
 
     async def status(self, request: Request) -> Response:
@@ -98,13 +108,21 @@ class JobApi:
             }
         )
 
-    async def _submit(self, request: Request, limit_bytes: int, *, sync: bool) -> Job:
+    async def _submit(
+        self,
+        request: Request,
+        limit_bytes: int,
+        *,
+        sync: bool = False,
+        retention_s: float = RETENTION_S,
+    ) -> Job:
         endpoint = self.state.endpoint(request.path_params["endpoint_id"])
         body = bodies.parse_object(await bodies.read(request, limit_bytes))
         if "input" not in body:
             raise bad_request('the body has no "input"')
         passed_on = {name: body[name] for name in _PASSED_ON if name in body}
-        return self.state.submit(endpoint.id, passed_on, _policy(body, endpoint), sync=sync)
+        policy = _policy(body, endpoint)
+        return self.state.submit(endpoint.id, passed_on, policy, sync=sync, retention_s=retention_s)
 
     def _job(self, request: Request) -> Job:
         return self.state.job(request.path_params["endpoint_id"], request.path_params["job_id"])
@@ -122,7 +140,7 @@ def shape(job: Job) -> dict[str, Any]:
     """Returns a job as /status shows it (API reference 4.4)."""
     answer: dict[str, Any] = {"id": job.id, "status": job.status}
     if job.started_at is not None:
-        answer["delayTime"] = round((job.started_at - job.created_at) * 1000)
+        answer["delayTime"] = round((job.started_at - job.queued_at) * 1000)
         answer["workerId"] = job.worker_id
         if job.finished_at is not None:
             answer["executionTime"] = round((job.finished_at - job.started_at) * 1000)

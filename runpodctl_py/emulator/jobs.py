@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 RETENTION_S = 30 * 60
 SYNC_RETENTION_S = 60
-"""How long a result is kept after /run and after /runsync (API reference 4.3)."""
+LONGEST_SYNC_RETENTION_S = 5 * 60
+"""How long a result is kept after /run, after /runsync, and after /runsync?wait= (4.3)."""
 
 DAY_MS = 24 * 60 * 60 * 1000
 MAX_RETRIES = 1
@@ -63,9 +64,11 @@ class Job:
         id: RunPod's form of it, see `new_job_id`.
         endpoint_id: Whose queue it is in.
         request: What the client sent beside the policy: input, webhook, s3Config.
-        policy: How long it may take.
-        sync: Whether it came by /runsync, whose results are kept for a shorter time.
         created_at: When it was submitted, in seconds since 1970.
+        queued_at: When it was put into the queue last by its client: submitted, or retried.
+        policy: How long it may take.
+        retention_s: How long its result is kept.
+        expires_at: When its client wants the result removed, should that be sooner.
         status: Where it stands.
         worker_id: The worker that has it, or had it last.
         started_at: When that worker got it.
@@ -78,8 +81,10 @@ class Job:
     endpoint_id: str
     request: Mapping[str, Any]
     created_at: float
+    queued_at: float
     policy: Policy = field(default_factory=Policy)
-    sync: bool = False
+    retention_s: float = RETENTION_S
+    expires_at: float | None = None
     status: JobStatus = JobStatus.IN_QUEUE
     worker_id: str | None = None
     started_at: float | None = None
@@ -123,6 +128,10 @@ class Job:
         """Returns the job as it was before a worker was given it; no retry is counted."""
         return replace(self, status=JobStatus.IN_QUEUE, worker_id=None, started_at=None, outcome={})
 
+    def retried(self, now: float) -> Job:
+        """Returns the job after its client sent it through once more: as new, under its id."""
+        return replace(self.put_back(), queued_at=now, finished_at=None, expires_at=None, retries=0)
+
     def cancelled(self, now: float) -> Job:
         """Returns the job after its cancellation."""
         return replace(self, status=JobStatus.CANCELLED, outcome={}, finished_at=now)
@@ -138,8 +147,8 @@ class Job:
         end_of_life = self.created_at + self.policy.ttl_ms / 1000
         if self.finished_at is None:
             return end_of_life
-        kept_s = SYNC_RETENTION_S if self.sync else RETENTION_S
-        return min(end_of_life, self.finished_at + kept_s)
+        kept_until = self.finished_at + self.retention_s
+        return min(end_of_life, kept_until, self.expires_at or kept_until)
 
     @property
     def times_out_at(self) -> float | None:

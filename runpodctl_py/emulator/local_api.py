@@ -62,14 +62,14 @@ class LocalApi:
                         "logPath": str(each.log_path) if each.log_path else None,
                         "jobs": sorted(each.jobs),
                     }
-                    for each in self.state.workers.values()
+                    for each in self.state.fleet.workers.values()
                 ]
             }
         )
 
     def _endpoint(self, endpoint: Endpoint) -> dict[str, Any]:
         health = self.state.health(endpoint.id)
-        states = Counter(each.state for each in self.state.workers_of(endpoint.id))
+        states = Counter(each.state for each in self.state.fleet.of(endpoint.id))
         return {
             "id": endpoint.id,
             "name": endpoint.name,

@@ -171,7 +171,7 @@ class Scaler:
     def step(self) -> float | None:
         """Acts once on everything that is due; returns in how many seconds to act again."""
         self._state.sweep()
-        for worker in list(self._state.workers.values()):
+        for worker in list(self._state.fleet.workers.values()):
             if worker.leaving is not None and worker.due_to_go:
                 self._workers.stop(worker.id, worker.leaving)
         endpoints = list(self._state.control.endpoints.values())
@@ -184,12 +184,12 @@ class Scaler:
             endpoint,
             # More jobs than these cannot make the endpoint larger.
             state.jobs.queue(endpoint.id, endpoint.workers_max * endpoint.scaler_value + 1),
-            state.in_progress(endpoint.id),
-            state.workers_of(endpoint.id),
+            state.fleet.in_progress(endpoint.id),
+            state.fleet.of(endpoint.id),
             self._clock,
         )
         for worker_id in todo.stop:
-            state.leave(worker_id, Leaving.IN_PEACE)
+            state.fleet.leave(worker_id, Leaving.IN_PEACE)
             self._workers.stop(worker_id, Leaving.IN_PEACE)
         waits = [todo.look_again_s]
         if todo.start and (pause_s := self._workers.pause_s(endpoint.id)) > 0:

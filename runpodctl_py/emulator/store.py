@@ -1,8 +1,9 @@
-"""What outlives a restart of the local RunPod: endpoints, templates and jobs in one SQLite file.
+"""What outlives a restart of the local RunPod: one SQLite file.
 
-`Store` is what `state.py` asks for; `SqliteStore` keeps it in a file (WAL, one writer: the event
-loop's thread) or, given ":memory:", only as long as it lives. Progress updates and stream chunks
-are not kept. Knows the shape of the tables and nothing of what the values mean.
+`Store` is what the state's parts ask for; `SqliteStore` keeps it in a file (WAL, one writer: the
+event loop's thread) or, given ":memory:", only as long as it lives. Progress updates are not kept.
+Resources are values of the control plane, kept as JSON under a kind and an id; jobs have columns,
+because they are many and are looked for. Knows nothing of what the values mean.
 """
 
 from __future__ import annotations
@@ -15,12 +16,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from runpodctl_py.emulator import json_text
 from runpodctl_py.emulator.jobs import Job, JobStatus, Policy
-from runpodctl_py.emulator.model import Endpoint, Template
 from runpodctl_py.errors import EmulatorError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
+
+    Fields = Mapping[str, Any]
 
 _MIGRATIONS = (
     """
@@ -49,53 +51,116 @@ _MIGRATIONS = (
     );
     CREATE INDEX job_of_endpoint ON job (endpoint_id);
     """,
+    """
+    CREATE TABLE resource (
+        number INTEGER PRIMARY KEY,
+        kind TEXT NOT NULL,
+        id TEXT NOT NULL,
+        body TEXT NOT NULL,
+        UNIQUE (kind, id)
+    );
+    INSERT INTO resource (kind, id, body) SELECT 'template', id, body FROM template ORDER BY rowid;
+    INSERT INTO resource (kind, id, body) SELECT 'endpoint', id, body FROM endpoint ORDER BY rowid;
+    CREATE TABLE counters (
+        endpoint_id TEXT PRIMARY KEY,
+        completed INTEGER NOT NULL,
+        failed INTEGER NOT NULL,
+        retried INTEGER NOT NULL,
+        requested_at REAL
+    );
+    INSERT INTO counters (endpoint_id, completed, failed, retried)
+        SELECT id, completed, failed, retried FROM endpoint;
+    DROP TABLE template;
+    DROP TABLE endpoint;
+    ALTER TABLE job ADD COLUMN queued_at REAL NOT NULL DEFAULT 0;
+    ALTER TABLE job ADD COLUMN retention_s REAL NOT NULL DEFAULT 1800;
+    ALTER TABLE job ADD COLUMN expires_at REAL;
+    ALTER TABLE job ADD COLUMN forgotten_at REAL;
+    UPDATE job SET queued_at = created_at, retention_s = iif(sync, 60, 1800);
+    UPDATE job SET forgotten_at = finished_at + retention_s WHERE finished_at IS NOT NULL;
+    ALTER TABLE job DROP COLUMN sync;
+    CREATE INDEX job_by_end ON job (forgotten_at) WHERE forgotten_at IS NOT NULL;
+    CREATE TABLE chunk (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        job_id TEXT NOT NULL,
+        body TEXT NOT NULL
+    );
+    CREATE INDEX chunk_of_job ON chunk (job_id);
+    """,
 )
 """One script per schema version; new ones are appended, old ones never change."""
 
 
 @dataclass(slots=True)
 class Counters:
-    """An endpoint's job counters since its creation, as /health shows them."""
+    """What is counted of an endpoint's jobs since its creation.
+
+    Args:
+        completed: As /health shows them.
+        failed: The same.
+        retried: The same.
+        requested_at: When the last job was submitted, in seconds since 1970.
+    """
 
     completed: int = 0
     failed: int = 0
     retried: int = 0
+    requested_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Everything a store holds; jobs in the order of their submission."""
+    """What a store holds that its readers keep in memory.
 
-    templates: Sequence[Template]
-    endpoints: Sequence[tuple[Endpoint, Counters]]
+    Args:
+        resources: Kind to values, in the order in which they were first kept.
+        counters: By endpoint.
+        jobs: Those that are not final, in the order of their submission.
+    """
+
+    resources: Mapping[str, Sequence[Fields]]
+    counters: Mapping[str, Counters]
     jobs: Sequence[Job]
+
+    def of(self, kind: str) -> Sequence[Fields]:
+        """Returns the fields of all values of a kind."""
+        return self.resources.get(kind, ())
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A piece of a streamed output.
+
+    Args:
+        number: Larger than that of every piece before it.
+        output: What the worker yielded.
+    """
+
+    number: int
+    output: Any
 
 
 class Store(Protocol):
     """Keeps what must outlive the process: whatever a call kept is there after a kill."""
 
     def load(self) -> Snapshot:
-        """Returns everything that is kept."""
+        """Returns what is kept in memory, too."""
         ...
 
-    def put_template(self, template: Template) -> None:
-        """Keeps a template, replacing the one of the same id."""
+    def put(self, kind: str, resource_id: str, fields: Fields) -> None:
+        """Keeps a resource, replacing the one of the same kind and id."""
         ...
 
-    def drop_template(self, template_id: str) -> None:
-        """Forgets a template."""
-        ...
-
-    def put_endpoint(self, endpoint: Endpoint) -> None:
-        """Keeps an endpoint, replacing the one of the same id; its counters stay."""
+    def drop(self, kind: str, resource_id: str) -> None:
+        """Forgets a resource."""
         ...
 
     def put_counters(self, endpoint_id: str, counters: Counters) -> None:
         """Keeps an endpoint's counters."""
         ...
 
-    def drop_endpoint(self, endpoint_id: str) -> None:
-        """Forgets an endpoint, its counters and its jobs."""
+    def drop_jobs(self, endpoint_id: str) -> None:
+        """Forgets an endpoint's jobs and counters."""
         ...
 
     def add_job(self, job: Job) -> None:
@@ -107,7 +172,35 @@ class Store(Protocol):
         ...
 
     def drop_job(self, job_id: str) -> None:
-        """Forgets a job."""
+        """Forgets a job and what it streamed."""
+        ...
+
+    def job(self, job_id: str) -> Job | None:
+        """Returns a job."""
+        ...
+
+    def latest_jobs(self, endpoint_id: str, limit: int) -> Sequence[Job]:
+        """Returns an endpoint's jobs, those submitted last first."""
+        ...
+
+    def drop_forgotten(self, now: float) -> None:
+        """Forgets the final jobs whose time is up."""
+        ...
+
+    def next_forgotten_at(self) -> float | None:
+        """Returns when `drop_forgotten` next has something to do, in seconds since 1970."""
+        ...
+
+    def add_chunk(self, job_id: str, output: Any) -> None:
+        """Keeps a piece of a streamed output."""
+        ...
+
+    def chunks(self, job_id: str) -> Sequence[Chunk]:
+        """Returns the pieces that nobody has fetched yet, the oldest first."""
+        ...
+
+    def drop_chunks(self, job_id: str, last: int | None = None) -> None:
+        """Forgets a job's pieces, those up to a number or all."""
         ...
 
     def close(self) -> None:
@@ -134,67 +227,65 @@ class SqliteStore:
             self._migrate()
 
     def load(self) -> Snapshot:
-        """Returns everything that is kept."""
-        return Snapshot(
-            templates=[Template(**_fields(row)) for row in self._all("template")],
-            endpoints=[
-                (
-                    Endpoint(**_fields(row)),
-                    Counters(row["completed"], row["failed"], row["retried"]),
-                )
-                for row in self._all("endpoint")
-            ],
-            jobs=[_job(row) for row in self._all("job")],
-        )
+        """Returns what is kept in memory, too."""
+        resources: dict[str, list[Fields]] = {}
+        for row in self._rows("SELECT kind, body FROM resource ORDER BY number"):
+            resources.setdefault(row["kind"], []).append(_fields(row["body"]))
+        counters = {
+            row["endpoint_id"]: Counters(
+                row["completed"], row["failed"], row["retried"], row["requested_at"]
+            )
+            for row in self._rows("SELECT * FROM counters")
+        }
+        jobs = self._rows("SELECT * FROM job WHERE forgotten_at IS NULL ORDER BY number")
+        return Snapshot(resources, counters, [_job(row) for row in jobs])
 
-    def put_template(self, template: Template) -> None:
-        """Keeps a template, replacing the one of the same id."""
+    def put(self, kind: str, resource_id: str, fields: Fields) -> None:
+        """Keeps a resource, replacing the one of the same kind and id."""
         self._write(
-            "INSERT INTO template (id, body) VALUES (?, ?)"
-            " ON CONFLICT (id) DO UPDATE SET body = excluded.body",
-            template.id,
-            json_text.dump(asdict(template)),
+            "INSERT INTO resource (kind, id, body) VALUES (?, ?, ?)"
+            " ON CONFLICT (kind, id) DO UPDATE SET body = excluded.body",
+            kind,
+            resource_id,
+            json_text.dump(fields),
         )
 
-    def drop_template(self, template_id: str) -> None:
-        """Forgets a template."""
-        self._write("DELETE FROM template WHERE id = ?", template_id)
-
-    def put_endpoint(self, endpoint: Endpoint) -> None:
-        """Keeps an endpoint, replacing the one of the same id; its counters stay."""
-        self._write(
-            "INSERT INTO endpoint (id, body) VALUES (?, ?)"
-            " ON CONFLICT (id) DO UPDATE SET body = excluded.body",
-            endpoint.id,
-            json_text.dump(asdict(endpoint)),
-        )
+    def drop(self, kind: str, resource_id: str) -> None:
+        """Forgets a resource."""
+        self._write("DELETE FROM resource WHERE kind = ? AND id = ?", kind, resource_id)
 
     def put_counters(self, endpoint_id: str, counters: Counters) -> None:
         """Keeps an endpoint's counters."""
         self._write(
-            "UPDATE endpoint SET completed = ?, failed = ?, retried = ? WHERE id = ?",
+            "INSERT OR REPLACE INTO counters VALUES (?, ?, ?, ?, ?)",
+            endpoint_id,
             counters.completed,
             counters.failed,
             counters.retried,
-            endpoint_id,
+            counters.requested_at,
         )
 
-    def drop_endpoint(self, endpoint_id: str) -> None:
-        """Forgets an endpoint, its counters and its jobs."""
+    def drop_jobs(self, endpoint_id: str) -> None:
+        """Forgets an endpoint's jobs and counters."""
+        self._write(
+            "DELETE FROM chunk WHERE job_id IN (SELECT id FROM job WHERE endpoint_id = ?)",
+            endpoint_id,
+        )
         self._write("DELETE FROM job WHERE endpoint_id = ?", endpoint_id)
-        self._write("DELETE FROM endpoint WHERE id = ?", endpoint_id)
+        self._write("DELETE FROM counters WHERE endpoint_id = ?", endpoint_id)
 
     def add_job(self, job: Job) -> None:
         """Keeps a new job."""
         self._write(
-            "INSERT INTO job (id, endpoint_id, request, policy, sync, created_at, status,"
-            " retries, outcome) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO job (id, endpoint_id, request, policy, retention_s, created_at,"
+            " queued_at, status, retries, outcome) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             job.id,
             job.endpoint_id,
             json_text.dump(job.request),
             json_text.dump(asdict(job.policy)),
-            job.sync,
+            job.retention_s,
             job.created_at,
+            job.queued_at,
             job.status,
             job.retries,
             json_text.dump(job.outcome),
@@ -203,20 +294,64 @@ class SqliteStore:
     def update_job(self, job: Job) -> None:
         """Keeps how a known job stands now."""
         self._write(
-            "UPDATE job SET status = ?, worker_id = ?, started_at = ?, finished_at = ?,"
-            " retries = ?, outcome = ? WHERE id = ?",
+            "UPDATE job SET status = ?, worker_id = ?, queued_at = ?, started_at = ?,"
+            " finished_at = ?, expires_at = ?, forgotten_at = ?, retries = ?, outcome = ?"
+            " WHERE id = ?",
             job.status,
             job.worker_id,
+            job.queued_at,
             job.started_at,
             job.finished_at,
+            job.expires_at,
+            job.forgotten_at if job.status.final else None,
             job.retries,
             json_text.dump(job.outcome),
             job.id,
         )
 
     def drop_job(self, job_id: str) -> None:
-        """Forgets a job."""
+        """Forgets a job and what it streamed."""
+        self.drop_chunks(job_id)
         self._write("DELETE FROM job WHERE id = ?", job_id)
+
+    def job(self, job_id: str) -> Job | None:
+        """Returns a job."""
+        return next(map(_job, self._rows("SELECT * FROM job WHERE id = ?", job_id)), None)
+
+    def latest_jobs(self, endpoint_id: str, limit: int) -> Sequence[Job]:
+        """Returns an endpoint's jobs, those submitted last first."""
+        statement = "SELECT * FROM job WHERE endpoint_id = ? ORDER BY number DESC LIMIT ?"
+        return [_job(row) for row in self._rows(statement, endpoint_id, limit)]
+
+    def drop_forgotten(self, now: float) -> None:
+        """Forgets the final jobs whose time is up."""
+        self._write(
+            "DELETE FROM chunk WHERE job_id IN (SELECT id FROM job WHERE forgotten_at <= ?)", now
+        )
+        self._write("DELETE FROM job WHERE forgotten_at <= ?", now)
+
+    def next_forgotten_at(self) -> float | None:
+        """Returns when `drop_forgotten` next has something to do, in seconds since 1970."""
+        (row,) = self._rows("SELECT min(forgotten_at) AS first FROM job")
+        first: float | None = row["first"]
+        return first
+
+    def add_chunk(self, job_id: str, output: Any) -> None:
+        """Keeps a piece of a streamed output."""
+        self._write(
+            "INSERT INTO chunk (job_id, body) VALUES (?, ?)", job_id, json_text.dump(output)
+        )
+
+    def chunks(self, job_id: str) -> Sequence[Chunk]:
+        """Returns the pieces that nobody has fetched yet, the oldest first."""
+        rows = self._rows("SELECT * FROM chunk WHERE job_id = ? ORDER BY number", job_id)
+        return [Chunk(row["number"], json.loads(row["body"])) for row in rows]
+
+    def drop_chunks(self, job_id: str, last: int | None = None) -> None:
+        """Forgets a job's pieces, those up to a number or all."""
+        self._write(
+            "DELETE FROM chunk WHERE job_id = ? AND (? IS NULL OR number <= ?)", job_id, last, last
+        )
 
     def close(self) -> None:
         """Ends the store; no call may follow."""
@@ -235,19 +370,18 @@ class SqliteStore:
                 f"BEGIN IMMEDIATE; {script}; PRAGMA user_version = {number}; COMMIT;"
             )
 
-    def _all(self, table: str) -> Iterator[sqlite3.Row]:
+    def _rows(self, statement: str, *values: Any) -> Iterator[sqlite3.Row]:
         with _translated():
-            # The table's name comes from this module only.
-            yield from self._connection.execute(f"SELECT * FROM {table} ORDER BY rowid")  # noqa: S608
+            yield from self._connection.execute(statement, values)
 
     def _write(self, statement: str, *values: Any) -> None:
         with _translated():
             self._connection.execute(statement, values)
 
 
-def _fields(row: sqlite3.Row) -> dict[str, Any]:
+def _fields(text: str) -> Fields:
     """Returns a kept value's fields; sequences are tuples again, so that equal means unchanged."""
-    body: dict[str, Any] = json.loads(row["body"])
+    body: dict[str, Any] = json.loads(text)
     return {name: tuple(each) if isinstance(each, list) else each for name, each in body.items()}
 
 
@@ -257,12 +391,14 @@ def _job(row: sqlite3.Row) -> Job:
         endpoint_id=row["endpoint_id"],
         request=json.loads(row["request"]),
         policy=Policy(**json.loads(row["policy"])),
-        sync=bool(row["sync"]),
+        retention_s=row["retention_s"],
         created_at=row["created_at"],
+        queued_at=row["queued_at"],
         status=JobStatus(row["status"]),
         worker_id=row["worker_id"],
         started_at=row["started_at"],
         finished_at=row["finished_at"],
+        expires_at=row["expires_at"],
         retries=row["retries"],
         outcome=json.loads(row["outcome"]),
     )

@@ -64,8 +64,8 @@ class WorkerApi:
     async def job_stop(self, request: Request) -> Response:
         """GET /job-stop/{worker}: the jobs this worker has to stop, or 204 after the hold."""
         worker_id = request.path_params["worker_id"]
-        self.state.stop_poll_started(worker_id)
-        worker = self.state.workers.get(worker_id)
+        self.state.fleet.stop_poll_started(worker_id)
+        worker = self.state.fleet.workers.get(worker_id)
 
         def stops() -> list[str] | None:
             if worker is None:
@@ -87,7 +87,7 @@ class WorkerApi:
     async def ping(self, request: Request) -> Response:
         """GET /ping/{worker}: a sign of life, with the jobs the worker has."""
         query = request.query_params
-        self.state.pinged(
+        self.state.fleet.pinged(
             request.path_params["worker_id"],
             [each for each in query.get("job_id", "").split(",") if each],
             unhealthy=query.get("status") == "unhealthy",
@@ -99,35 +99,35 @@ class WorkerApi:
         worker_id, job_id = self._addressed(request)
         message = bodies.parse_object(await bodies.read(request, _MAX_RESULT_BYTES))
         if message.get("status") == "IN_PROGRESS":
-            self.state.progress(worker_id, job_id, message.get("output"))
+            self.state.fleet.progress(worker_id, job_id, message.get("output"))
             return Response()
         outcome: dict[str, Any] = {
             name: message[name] for name in ("output", "error") if name in message
         }
-        self.state.result(worker_id, job_id, outcome)
+        self.state.fleet.result(worker_id, job_id, outcome)
         if message.get("stopPod"):
-            self.state.leave(worker_id, Leaving.IN_PEACE)
+            self.state.fleet.leave(worker_id, Leaving.IN_PEACE)
         return Response()
 
     async def job_stream(self, request: Request) -> Response:
         """POST /job-stream/{worker}/{job}: a piece of a streamed output."""
         worker_id, job_id = self._addressed(request)
         message = bodies.parse_object(await bodies.read(request, _MAX_RESULT_BYTES))
-        self.state.chunk(worker_id, job_id, message.get("output"))
+        self.state.fleet.chunk(worker_id, job_id, message.get("output"))
         return Response()
 
     async def _take(self, request: Request, limit: int) -> list[Job]:
         params = request.path_params
         worker_id, endpoint_id = params["worker_id"], params["endpoint_id"]
         holds_jobs = request.query_params.get("job_in_progress") == "1"
-        worker = self.state.poll_started(worker_id, holds_jobs=holds_jobs)
+        worker = self.state.fleet.poll_started(worker_id, holds_jobs=holds_jobs)
         if worker is None:
             await self._hold_back(request, worker_id)
             return []
 
         def next_jobs() -> list[Job] | None:
             # An empty list releases the poll of a worker that has to go.
-            return (self.state.take(worker, limit) or None) if worker.serving else []
+            return (self.state.fleet.take(worker, limit) or None) if worker.serving else []
 
         jobs = await hold(
             request,
@@ -135,13 +135,13 @@ class WorkerApi:
             (endpoint_id, worker_id),
             next_jobs,
             self.timings.take_hold_s,
-            undo=lambda taken: self.state.put_back(worker, taken),
+            undo=lambda taken: self.state.fleet.put_back(worker, taken),
         )
         return jobs or []
 
     async def _hold_back(self, request: Request, worker_id: str) -> None:
         """Holds the poll of a worker that gets no job, until its process may end."""
-        worker = self.state.workers.get(worker_id)
+        worker = self.state.fleet.workers.get(worker_id)
         if worker is not None and (worker.unhealthy or worker.due_to_go):
             await hold(request, self.bells, (), lambda: None, _DRAINED_HOLD_S)
             return

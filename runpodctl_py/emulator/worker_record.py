@@ -42,6 +42,7 @@ class Worker:
         endpoint_id: Whose jobs it takes.
         version: The endpoint's version that it was started for.
         started_at: When it was started, in wall time.
+        due_at: When it counts as stuck, unless it has asked for a job by then.
         pid: Its process, while there is one.
         log_path: Where its output goes.
     """
@@ -50,6 +51,7 @@ class Worker:
     endpoint_id: str
     version: int
     started_at: float
+    due_at: float
     pid: int | None = None
     log_path: Path | None = None
     ready: bool = False

@@ -63,11 +63,11 @@ class Workers:
 
     def start(self, endpoint: Endpoint, count: int) -> None:
         """Begins to start some workers of an endpoint; those that failed before are forgotten."""
-        for worker in self._state.workers_of(endpoint.id):
+        for worker in self._state.fleet.of(endpoint.id):
             if worker.unhealthy and worker.id not in self._exits:
-                self._state.remove_worker(worker.id)
+                self._state.fleet.remove(worker.id)
         for _ in range(count):
-            worker = self._state.add_worker(endpoint)
+            worker = self._state.fleet.add(endpoint)
             self._do(worker.id, None, self._start(worker, endpoint))
 
     def stop(self, worker_id: str, how: Leaving) -> None:
@@ -87,9 +87,9 @@ class Workers:
 
         Results that arrive in the meantime count; other running jobs are left for the next start.
         """
-        self._state.begin_stop()
-        for worker in list(self._state.workers.values()):
-            self._state.leave(worker.id, Leaving.IN_PEACE)
+        self._state.fleet.begin_stop()
+        for worker in list(self._state.fleet.workers.values()):
+            self._state.fleet.leave(worker.id, Leaving.IN_PEACE)
             self.stop(worker.id, Leaving.IN_PEACE)
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
         await self._guard.close()
@@ -100,7 +100,7 @@ class Workers:
         task.add_done_callback(lambda _: self._tasks.pop((worker_id, how), None))
 
     async def _start(self, worker: Worker, endpoint: Endpoint) -> None:
-        if worker.id not in self._state.workers:
+        if worker.id not in self._state.fleet.workers:
             return
         template = self._state.control.template_of(endpoint)
         command = command_for(template.image_name, self._config.images)
@@ -130,26 +130,26 @@ class Workers:
         self._note(worker, f"The worker could not be started: {reason}")
         self._failed(worker)
         if worker.leaving is None:
-            self._state.mark_unhealthy(worker.id)
+            self._state.fleet.mark_unhealthy(worker.id)
         else:
-            self._state.remove_worker(worker.id)
+            self._state.fleet.remove(worker.id)
 
     def _exited(self, worker_id: str, code: int) -> None:
         self._exits.pop(worker_id, asyncio.Event()).set()
         shutil.rmtree(self._folder_path(worker_id), ignore_errors=True)
-        if (worker := self._state.workers.get(worker_id)) is None:
+        if (worker := self._state.fleet.workers.get(worker_id)) is None:
             return
         worker.pid = None
         if worker.unhealthy or not (worker.ready or worker.leaving):
             self._note(worker, f"The worker ended before it could work, with exit code {code}")
             self._failed(worker)
-            self._state.mark_unhealthy(worker_id)
+            self._state.fleet.mark_unhealthy(worker_id)
             return
         if worker.leaving is None and code and not worker.jobs:
             self._failed(worker)
         else:
             self._backoffs.pop(worker.endpoint_id, None)
-        self._state.remove_worker(worker_id)
+        self._state.fleet.remove(worker_id)
 
     def _failed(self, worker: Worker) -> None:
         timings = self._timings
@@ -161,7 +161,7 @@ class Workers:
     async def _leave_in_peace(self, worker_id: str) -> None:
         """SIGTERM, then a grace; it gets no jobs any more, and its polls are let go (5.10.6)."""
         if (gone := self._exits.get(worker_id)) is None:
-            self._state.remove_worker(worker_id)
+            self._state.fleet.remove(worker_id)
             return
         self._guard.signal(worker_id, signal.SIGTERM)
         try:
@@ -172,7 +172,7 @@ class Workers:
 
     async def _kill(self, worker_id: str) -> None:
         if (gone := self._exits.get(worker_id)) is None:
-            self._state.remove_worker(worker_id)
+            self._state.fleet.remove(worker_id)
             return
         self._guard.signal(worker_id, signal.SIGKILL)
         await gone.wait()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from runpodctl_py.emulator.config import EmulatorConfig, Timings, WorkerCommand
 from runpodctl_py.emulator.extra import require_local_extra
@@ -25,6 +25,7 @@ class LocalRunPodServer:
         images: How to start images of the test's own: image name to command.
         worker_env: Variables every worker gets.
         timings: How long the emulator waits for what.
+        options: Further fields of `EmulatorConfig`, such as `strict`, `simulation` or `clock`.
 
     Raises:
         EmulatorError: On entering: it cannot be started here.
@@ -37,12 +38,14 @@ class LocalRunPodServer:
         images: Mapping[str, WorkerCommand] | None = None,
         worker_env: Mapping[str, str] | None = None,
         timings: Timings | None = None,
+        **options: Any,
     ) -> None:
         self._config = EmulatorConfig(
             data_folder,
             images=images or {},
             worker_env=worker_env or {},
             timings=timings or Timings(),
+            **options,
         )
         self._started = threading.Event()
         self._thread = threading.Thread(target=self._run, name="local-runpod", daemon=True)

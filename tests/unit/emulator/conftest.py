@@ -9,7 +9,7 @@ import pytest
 
 from runpodctl_py.emulator.config import Timings
 from runpodctl_py.emulator.control import EndpointDraft, TemplateDraft
-from runpodctl_py.emulator.jobs import Job, Policy
+from runpodctl_py.emulator.jobs import RETENTION_S, SYNC_RETENTION_S, Job, Policy
 from runpodctl_py.emulator.state import State
 from runpodctl_py.emulator.store import SqliteStore
 from runpodctl_py.testing import FakeClock
@@ -44,19 +44,22 @@ class World:
 
     def submit(self, endpoint: Endpoint, *, sync: bool = False, **policy: Any) -> Job:
         """Submits a job."""
-        return self.state.submit(endpoint.id, {"input": {"n": 1}}, Policy(**policy), sync=sync)
+        kept_s = SYNC_RETENTION_S if sync else RETENTION_S
+        return self.state.submit(
+            endpoint.id, {"input": {"n": 1}}, Policy(**policy), sync=sync, retention_s=kept_s
+        )
 
     def worker(self, endpoint: Endpoint) -> Worker:
         """Adds a worker that has asked for a job once and got none."""
-        worker = self.state.add_worker(endpoint)
-        self.state.poll_started(worker.id, holds_jobs=False)
+        worker = self.state.fleet.add(endpoint)
+        self.state.fleet.poll_started(worker.id, holds_jobs=False)
         return worker
 
     def running(self, endpoint: Endpoint, **policy: Any) -> tuple[Job, Worker]:
         """Submits a job and hands it to a new worker."""
         job = self.submit(endpoint, **policy)
         worker = self.worker(endpoint)
-        (taken,) = self.state.take(worker, 1)
+        (taken,) = self.state.fleet.take(worker, 1)
         assert taken.id == job.id
         return taken, worker
 

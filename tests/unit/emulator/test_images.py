@@ -60,7 +60,7 @@ def test_a_worker_sees_little_of_the_users_environment(monkeypatch: pytest.Monke
     template = Template(
         id="t", name="t", image_name="i", env={"A": "template", "RUNPOD_AI_API_KEY": "mine"}
     )
-    worker = Worker("worker00000000", "endpoint000000", 0, 0.0)
+    worker = Worker("worker00000000", "endpoint000000", 0, 0.0, due_at=420.0)
     env = environment(
         worker,
         template,

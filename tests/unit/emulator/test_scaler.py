@@ -21,8 +21,8 @@ def ask(world: World, endpoint: Endpoint) -> Plan:
     return plan(
         now,
         state.jobs.queue(endpoint.id, 100),
-        state.in_progress(endpoint.id),
-        state.workers_of(endpoint.id),
+        state.fleet.in_progress(endpoint.id),
+        state.fleet.of(endpoint.id),
         world.clock,
     )
 
@@ -37,7 +37,7 @@ def test_the_first_job_starts_a_worker_at_once(world: World) -> None:
     endpoint = world.endpoint()
     world.submit(endpoint)
     assert ask(world, endpoint).start == 1
-    world.state.add_worker(endpoint)
+    world.state.fleet.add(endpoint)
     assert ask(world, endpoint).start == 0
 
 
@@ -57,7 +57,7 @@ def test_workers_on_their_way_are_counted(world: World) -> None:
     endpoint = world.endpoint(scaler_value=4)
     world.running(endpoint)
     world.submit(endpoint)
-    world.state.add_worker(endpoint)
+    world.state.fleet.add(endpoint)
     world.clock.advance(5)
     assert ask(world, endpoint).start == 0
 
@@ -72,7 +72,7 @@ def test_low_priority_does_not_scale(world: World, scaler_type: str) -> None:
     worker = world.worker(endpoint)
     for _ in range(2):
         world.submit(endpoint, low_priority=True)
-    assert [each.id for each in world.state.take(worker, 1)] == [low.id]
+    assert [each.id for each in world.state.fleet.take(worker, 1)] == [low.id]
     world.clock.advance(60)
     assert ask(world, endpoint) == Plan()
 
@@ -115,7 +115,7 @@ def test_idle_workers_leave_after_the_idle_timeout(world: World) -> None:
     world.clock.advance(1)
     assert ask(world, endpoint) == Plan(stop=(idle.id,))
     world.submit(endpoint)
-    world.state.take(idle, 1)
+    world.state.fleet.take(idle, 1)
     assert ask(world, endpoint) == Plan()
 
 
@@ -145,7 +145,7 @@ def test_outdated_workers_are_replaced(world: World) -> None:
 def test_leaving_and_unhealthy_workers_do_not_count(world: World) -> None:
     """Neither will take the job."""
     endpoint = world.endpoint()
-    world.state.leave(world.worker(endpoint).id, Leaving.IN_PEACE)
-    world.state.mark_unhealthy(world.state.add_worker(endpoint).id)
+    world.state.fleet.leave(world.worker(endpoint).id, Leaving.IN_PEACE)
+    world.state.fleet.mark_unhealthy(world.state.fleet.add(endpoint).id)
     world.submit(endpoint)
     assert ask(world, endpoint).start == 1

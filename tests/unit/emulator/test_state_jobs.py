@@ -18,14 +18,14 @@ def test_a_job_is_handed_out_once(world: World) -> None:
     """The second worker gets nothing."""
     endpoint = world.endpoint()
     world.running(endpoint)
-    assert world.state.take(world.worker(endpoint), 1) == []
+    assert world.state.fleet.take(world.worker(endpoint), 1) == []
 
 
 def test_jobs_are_handed_out_in_order(world: World) -> None:
     """The oldest comes first, and a batch takes no more than it asked for."""
     endpoint = world.endpoint()
     jobs = [world.submit(endpoint) for _ in range(3)]
-    taken = world.state.take(world.worker(endpoint), 2)
+    taken = world.state.fleet.take(world.worker(endpoint), 2)
     assert [each.id for each in taken] == [each.id for each in jobs[:2]]
 
 
@@ -34,10 +34,10 @@ def test_low_priority_jobs_come_after_all_others(world: World) -> None:
     endpoint = world.endpoint()
     low = [world.submit(endpoint, low_priority=True) for _ in range(2)]
     first = world.worker(endpoint)
-    world.state.take(first, 1)
+    world.state.fleet.take(first, 1)
     ordinary = world.submit(endpoint)
-    world.state.put_back(first, [world.job(low[0])])
-    taken = world.state.take(world.worker(endpoint), 3)
+    world.state.fleet.put_back(first, [world.job(low[0])])
+    taken = world.state.fleet.take(world.worker(endpoint), 3)
     assert [each.id for each in taken] == [ordinary.id, low[0].id, low[1].id]
 
 
@@ -55,9 +55,9 @@ def test_a_result_completes_the_job(world: World) -> None:
     job = world.submit(endpoint)
     worker = world.worker(endpoint)
     world.clock.advance(2)
-    world.state.take(worker, 1)
+    world.state.fleet.take(worker, 1)
     world.clock.advance(3)
-    world.state.result(worker.id, job.id, {"output": 42})
+    world.state.fleet.result(worker.id, job.id, {"output": 42})
     done = world.job(job)
     assert done.status is JobStatus.COMPLETED
     assert done.outcome == {"output": 42}
@@ -68,7 +68,7 @@ def test_a_result_completes_the_job(world: World) -> None:
 def test_an_error_fails_the_job(world: World) -> None:
     """Whatever else the result holds stays beside the error."""
     job, worker = world.running(world.endpoint())
-    world.state.result(worker.id, job.id, {"error": "bad", "output": {"extra": 1}})
+    world.state.fleet.result(worker.id, job.id, {"error": "bad", "output": {"extra": 1}})
     assert world.job(job).status is JobStatus.FAILED
     assert world.job(job).outcome == {"error": "bad", "output": {"extra": 1}}
 
@@ -76,18 +76,18 @@ def test_an_error_fails_the_job(world: World) -> None:
 def test_late_progress_is_ignored(world: World) -> None:
     """An update that arrives after the result changes nothing."""
     job, worker = world.running(world.endpoint())
-    world.state.progress(worker.id, job.id, "half")
+    world.state.fleet.progress(worker.id, job.id, "half")
     assert world.job(job).outcome == {"output": "half"}
-    world.state.result(worker.id, job.id, {"output": "all"})
-    world.state.progress(worker.id, job.id, "half")
+    world.state.fleet.result(worker.id, job.id, {"output": "all"})
+    world.state.fleet.progress(worker.id, job.id, "half")
     assert world.job(job).outcome == {"output": "all"}
 
 
 def test_a_second_result_is_ignored(world: World) -> None:
     """The first word counts."""
     job, worker = world.running(world.endpoint())
-    world.state.result(worker.id, job.id, {"output": 1})
-    world.state.result(worker.id, job.id, {"error": "too late"})
+    world.state.fleet.result(worker.id, job.id, {"output": 1})
+    world.state.fleet.result(worker.id, job.id, {"error": "too late"})
     assert world.job(job).outcome == {"output": 1}
 
 
@@ -95,11 +95,11 @@ def test_a_lost_job_is_queued_once_more(world: World) -> None:
     """The first worker's death costs a retry, the second one's the job."""
     endpoint = world.endpoint()
     job, worker = world.running(endpoint)
-    world.state.remove_worker(worker.id)
+    world.state.fleet.remove(worker.id)
     assert world.job(job).status is JobStatus.IN_QUEUE
     second = world.worker(endpoint)
-    world.state.take(second, 1)
-    world.state.remove_worker(second.id)
+    world.state.fleet.take(second, 1)
+    world.state.fleet.remove(second.id)
     failed = world.job(job)
     assert failed.status is JobStatus.FAILED
     assert failed.outcome == {"error": "job timed out after 1 retries"}
@@ -111,12 +111,12 @@ def test_the_lost_workers_result_is_discarded(world: World) -> None:
     """Once the job is somebody else's, the first worker's word does not count."""
     endpoint = world.endpoint()
     job, worker = world.running(endpoint)
-    world.state.poll_started(worker.id, holds_jobs=False)
+    world.state.fleet.poll_started(worker.id, holds_jobs=False)
     second = world.worker(endpoint)
-    world.state.take(second, 1)
-    world.state.result(worker.id, job.id, {"output": "old"})
+    world.state.fleet.take(second, 1)
+    world.state.fleet.result(worker.id, job.id, {"output": "old"})
     assert world.job(job).status is JobStatus.IN_PROGRESS
-    world.state.result(second.id, job.id, {"output": "new"})
+    world.state.fleet.result(second.id, job.id, {"output": "new"})
     assert world.job(job).outcome == {"output": "new"}
 
 
@@ -124,9 +124,9 @@ def test_a_worker_without_jobs_has_lost_those_it_was_given(world: World) -> None
     """A poll that says so is the only sign of a result that could not be sent."""
     endpoint = world.endpoint()
     job, worker = world.running(endpoint)
-    world.state.poll_started(worker.id, holds_jobs=True)
+    world.state.fleet.poll_started(worker.id, holds_jobs=True)
     assert world.job(job).status is JobStatus.IN_PROGRESS
-    world.state.poll_started(worker.id, holds_jobs=False)
+    world.state.fleet.poll_started(worker.id, holds_jobs=False)
     assert world.job(job).status is JobStatus.IN_QUEUE
     assert world.job(job).retries == 1
 
@@ -134,12 +134,12 @@ def test_a_worker_without_jobs_has_lost_those_it_was_given(world: World) -> None
 def test_a_job_missing_from_two_pings_is_lost(world: World) -> None:
     """One ping may have left before the job arrived."""
     job, worker = world.running(world.endpoint())
-    world.state.pinged(worker.id, [], unhealthy=False)
+    world.state.fleet.pinged(worker.id, [], unhealthy=False)
     assert world.job(job).status is JobStatus.IN_PROGRESS
-    world.state.pinged(worker.id, [job.id], unhealthy=False)
-    world.state.pinged(worker.id, [], unhealthy=False)
+    world.state.fleet.pinged(worker.id, [job.id], unhealthy=False)
+    world.state.fleet.pinged(worker.id, [], unhealthy=False)
     assert world.job(job).status is JobStatus.IN_PROGRESS
-    world.state.pinged(worker.id, [], unhealthy=False)
+    world.state.fleet.pinged(worker.id, [], unhealthy=False)
     assert world.job(job).status is JobStatus.IN_QUEUE
 
 
@@ -148,7 +148,7 @@ def test_a_job_put_back_is_first_and_costs_no_retry(world: World) -> None:
     endpoint = world.endpoint()
     first, worker = world.running(endpoint)
     world.submit(endpoint)
-    world.state.put_back(worker, [first])
+    world.state.fleet.put_back(worker, [first])
     assert world.state.jobs.queue(endpoint.id, 1) == [world.job(first)]
     assert world.job(first).retries == 0
 
@@ -157,19 +157,19 @@ def test_a_job_put_back_is_first_and_costs_no_retry(world: World) -> None:
 def test_a_job_that_stops_with_the_emulator_costs_no_retry(world: World, loss: str) -> None:
     """However its worker lets go of it; what it had said of its progress is void."""
     job, worker = world.running(world.endpoint())
-    world.state.progress(worker.id, job.id, "half")
-    world.state.chunk(worker.id, job.id, "a piece")
-    world.state.begin_stop()
-    world.state.leave(worker.id, Leaving.IN_PEACE)
+    world.state.fleet.progress(worker.id, job.id, "half")
+    world.state.fleet.chunk(worker.id, job.id, "a piece")
+    world.state.fleet.begin_stop()
+    world.state.fleet.leave(worker.id, Leaving.IN_PEACE)
     if loss == "exit":
-        world.state.remove_worker(worker.id)
+        world.state.fleet.remove(worker.id)
     elif loss == "poll":
-        world.state.poll_started(worker.id, holds_jobs=False)
+        world.state.fleet.poll_started(worker.id, holds_jobs=False)
     else:
-        world.state.mark_unhealthy(worker.id)
+        world.state.fleet.mark_unhealthy(worker.id)
     again = world.job(job)
     assert (again.status, again.retries, again.outcome) == (JobStatus.IN_QUEUE, 0, {})
-    assert job.id not in world.state.jobs.chunks
+    assert world.state.jobs.chunks(job) == []
 
 
 def test_cancelling_a_queued_job_takes_it_out(world: World) -> None:
@@ -177,7 +177,7 @@ def test_cancelling_a_queued_job_takes_it_out(world: World) -> None:
     endpoint = world.endpoint()
     job = world.submit(endpoint)
     assert world.state.cancel(endpoint.id, job.id).status is JobStatus.CANCELLED
-    assert world.state.take(world.worker(endpoint), 1) == []
+    assert world.state.fleet.take(world.worker(endpoint), 1) == []
 
 
 def test_cancelling_a_running_job_tells_its_worker(world: World) -> None:
@@ -187,7 +187,7 @@ def test_cancelling_a_running_job_tells_its_worker(world: World) -> None:
     world.state.cancel(endpoint.id, job.id)
     assert worker.told_to_stop() == [job.id]
     assert worker.told_to_stop() == []
-    world.state.result(worker.id, job.id, {"output": 1})
+    world.state.fleet.result(worker.id, job.id, {"output": 1})
     assert world.job(job).status is JobStatus.CANCELLED
     assert world.job(job).outcome == {}
 
@@ -196,7 +196,7 @@ def test_cancelling_a_finished_job_changes_nothing(world: World) -> None:
     """Its status is answered as it is."""
     endpoint = world.endpoint()
     job, worker = world.running(endpoint)
-    world.state.result(worker.id, job.id, {"output": 1})
+    world.state.fleet.result(worker.id, job.id, {"output": 1})
     assert world.state.cancel(endpoint.id, job.id).status is JobStatus.COMPLETED
 
 
@@ -219,7 +219,7 @@ def test_a_worker_that_listens_is_asked_again(world: World) -> None:
     job, worker = world.running(endpoint)
     world.state.cancel(endpoint.id, job.id)
     worker.told_to_stop()
-    world.state.stop_poll_started(worker.id)
+    world.state.fleet.stop_poll_started(worker.id)
     world.clock.advance(3)
     world.state.sweep()
     assert worker.leaving is None
@@ -237,11 +237,11 @@ def test_a_worker_that_has_stopped_may_stay(world: World, proof: str) -> None:
     world.state.cancel(endpoint.id, job.id)
     worker.told_to_stop()
     if proof == "poll":
-        world.state.poll_started(worker.id, holds_jobs=False)
+        world.state.fleet.poll_started(worker.id, holds_jobs=False)
     elif proof == "ping":
-        world.state.pinged(worker.id, [], unhealthy=False)
+        world.state.fleet.pinged(worker.id, [], unhealthy=False)
     else:
-        world.state.result(worker.id, job.id, {"output": 1})
+        world.state.fleet.result(worker.id, job.id, {"output": 1})
     world.clock.advance(5)
     world.state.sweep()
     assert worker.leaving is None
@@ -254,8 +254,8 @@ def test_a_result_is_kept_for_its_time(world: World, sync: bool, kept_s: int) ->
     endpoint = world.endpoint()
     job = world.submit(endpoint, sync=sync)
     worker = world.worker(endpoint)
-    world.state.take(worker, 1)
-    world.state.result(worker.id, job.id, {"output": 1})
+    world.state.fleet.take(worker, 1)
+    world.state.fleet.result(worker.id, job.id, {"output": 1})
     world.clock.advance(kept_s - 0.1)
     world.state.sweep()
     assert world.job(job).status is JobStatus.COMPLETED
@@ -292,7 +292,7 @@ def test_an_execution_timeout_ends_job_and_worker(world: World) -> None:
     job = world.submit(endpoint, execution_timeout_ms=5_000)
     world.clock.advance(4)
     worker = world.worker(endpoint)
-    world.state.take(worker, 1)
+    world.state.fleet.take(worker, 1)
     world.clock.advance(4)
     world.state.sweep()
     assert world.job(job).status is JobStatus.IN_PROGRESS
@@ -310,7 +310,7 @@ def test_deleting_an_endpoint_ends_its_jobs_and_workers(world: World) -> None:
     world.submit(endpoint)
     world.state.delete_endpoint(endpoint.id)
     assert worker.leaving is Leaving.AT_ONCE
-    world.state.remove_worker(worker.id)
+    world.state.fleet.remove(worker.id)
     assert world.store.load().jobs == []
     with pytest.raises(JobApiError, match=f"endpoint {endpoint.id} not found"):
         world.job(job)
@@ -328,8 +328,8 @@ def test_whoever_waits_for_a_job_is_woken(world: World) -> None:
     endpoint = world.endpoint()
     job, worker = world.running(endpoint)
     for move in (
-        lambda: world.state.progress(worker.id, job.id, 1),
-        lambda: world.state.result(worker.id, job.id, {"output": 1}),
+        lambda: world.state.fleet.progress(worker.id, job.id, 1),
+        lambda: world.state.fleet.result(worker.id, job.id, {"output": 1}),
     ):
         world.rung.clear()
         move()

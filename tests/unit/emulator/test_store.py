@@ -27,7 +27,7 @@ def test_everything_comes_back_as_it_was(tmp_path: Path, start: Callable[[Store]
     world = start(store)
     endpoint = world.endpoint(network_volume_ids=("v",), workers_max=2)
     done, worker = world.running(endpoint)
-    world.state.result(worker.id, done.id, {"output": {"text": "\ud800 lone"}})
+    world.state.fleet.result(worker.id, done.id, {"output": {"text": "\ud800 lone"}})
     queued = world.submit(endpoint, ttl_ms=99_000, low_priority=True)
     before = store.load()
     store.close()
@@ -53,7 +53,7 @@ def test_a_running_job_begins_anew_however_often_the_emulator_is_killed(
     for _ in range(3):
         world = start(store)
         assert (world.job(job).status, world.job(job).retries) == (JobStatus.IN_QUEUE, 0)
-        world.state.take(world.worker(endpoint), 1)
+        world.state.fleet.take(world.worker(endpoint), 1)
     assert world.state.health(endpoint.id).counters.retried == 0
     store.close()
 
