@@ -86,7 +86,7 @@ async def test_a_stop_does_not_wait_for_a_worker_that_never_started(tmp_path: Pa
     await workers.open()
 
     workers.start(endpoint, 1)
-    (worker,) = state.workers_of(endpoint.id)
+    (worker,) = state.fleet.of(endpoint.id)
     # One turn of the loop, in which the request to start it is sent.
     await asyncio.sleep(0)
     state.leave(worker.id, Leaving.AT_ONCE)
