@@ -17,7 +17,7 @@ from runpodctl_py.emulator.bells import hold
 from runpodctl_py.emulator.worker_record import Leaving
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from starlette.requests import Request
 
@@ -31,6 +31,13 @@ _DRAINED_HOLD_S = 0.25
 
 _MAX_RESULT_BYTES = 256 * 1024 * 1024
 """RunPod takes 20 MB from a worker; a larger result is refused by its clients' limits, not here."""
+
+MAX_CHUNK_BYTES = 1024 * 1024
+"""How large a piece of a stream may be (API reference 4.3)."""
+
+_MAX_CHARACTER_BYTES = 4
+_INSIDE_A_CHARACTER = 0x80
+"""What UTF-8's bytes say, and how many a character takes at most."""
 
 _NO_SUCH_JOB = "none"
 """A job id the SDK ignores; unlike an empty answer it costs a leaving worker no second (5.3)."""
@@ -113,7 +120,8 @@ class WorkerApi:
         """POST /job-stream/{worker}/{job}: a piece of a streamed output."""
         worker_id, job_id = self._addressed(request)
         message = bodies.parse_object(await bodies.read(request, _MAX_RESULT_BYTES))
-        self.state.fleet.chunk(worker_id, job_id, message.get("output"))
+        for piece in _pieces(message.get("output")):
+            self.state.fleet.chunk(worker_id, job_id, piece)
         return Response()
 
     async def _take(self, request: Request, limit: int) -> list[Job]:
@@ -164,6 +172,21 @@ def _handed_over(job: Job) -> dict[str, Any]:
         name: value for name, value in job.request.items() if name != "input" or value != {}
     }
     return {"id": job.id, **passed_on}
+
+
+def _pieces(output: Any) -> Iterator[Any]:
+    """Yields text that is too large for one piece in several; nothing else can be cut."""
+    if not isinstance(output, str) or len(output) <= MAX_CHUNK_BYTES // _MAX_CHARACTER_BYTES:
+        yield output
+        return
+    encoded = output.encode("utf-8", "surrogatepass")
+    start = 0
+    while start < len(encoded):
+        end = min(start + MAX_CHUNK_BYTES, len(encoded))
+        while end < len(encoded) and encoded[end] & 0xC0 == _INSIDE_A_CHARACTER:
+            end -= 1
+        yield encoded[start:end].decode("utf-8", "surrogatepass")
+        start = end
 
 
 def _nothing() -> Response:

@@ -131,6 +131,12 @@ class Puppet:
             headers={"Content-Type": "application/x-www-form-urlencoded"},
         )
 
+    def stream(self, job_id: str, output: Any) -> httpx.Response:
+        """Posts a piece of a streamed output."""
+        return self.http.post(
+            f"/job-stream/{self.id}/{job_id}?gpu=local&isStream=false", json={"output": output}
+        )
+
     def die(self) -> None:
         """Kills the process."""
         os.kill(self.pid, signal.SIGKILL)

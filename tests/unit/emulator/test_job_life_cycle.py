@@ -104,6 +104,18 @@ class JobLifeCycle(RuleBasedStateMachine):
             except JobApiError:
                 assert job.forgotten_at <= self.clock.now()
 
+    @rule(data=st.data())
+    def retry(self, data: st.DataObject) -> None:
+        """A client sends one of the jobs through once more, which only failed ones allow."""
+        if jobs := self.jobs():
+            job = data.draw(st.sampled_from(jobs))
+            try:
+                assert self.state.retry(self.endpoint.id, job.id).status is JobStatus.IN_QUEUE
+                del self.seen[job.id]
+            except JobApiError:
+                failed = job.status in {JobStatus.FAILED, JobStatus.TIMED_OUT}
+                assert not failed or job.forgotten_at <= self.clock.now()
+
     @rule(wait_s=_WAITS_S)
     def wait(self, wait_s: float) -> None:
         """Time passes."""

@@ -263,7 +263,68 @@ def test_a_result_is_kept_for_its_time(world: World, sync: bool, kept_s: int) ->
     with pytest.raises(JobApiError, match="not found"):
         world.job(job)
     world.state.sweep()
-    assert world.store.load().jobs == []
+    assert world.store.job(job.id) is None
+
+
+def test_a_client_may_have_a_result_forgotten_sooner(world: World) -> None:
+    """Never later, and never before the job is final."""
+    job, worker = world.running(world.endpoint())
+    world.state.expire(job, 0)
+    world.state.fleet.result(worker.id, job.id, {"output": 1})
+    world.state.expire(world.job(job), 99_000_000)
+    world.clock.advance(RETENTION_S - 60)
+    world.state.expire(world.job(job), 30_000)
+    world.clock.advance(29.9)
+    assert world.job(job).status is JobStatus.COMPLETED
+    world.clock.advance(0.1)
+    with pytest.raises(JobApiError, match="not found"):
+        world.job(job)
+
+
+@pytest.mark.parametrize("status", [JobStatus.FAILED, JobStatus.TIMED_OUT])
+def test_a_failed_job_may_be_sent_through_once_more(world: World, status: JobStatus) -> None:
+    """As new: its delay counts from now, and it may lose its worker once again."""
+    endpoint = world.endpoint()
+    job, worker = world.running(endpoint, execution_timeout_ms=5_000)
+    world.state.fleet.chunk(worker.id, job.id, "old")
+    world.clock.advance(5)
+    if status is JobStatus.FAILED:
+        world.state.fleet.result(worker.id, job.id, {"error": "boom"})
+    else:
+        world.state.sweep()
+    assert world.job(job).status is status
+    again = world.state.retry(endpoint.id, job.id)
+    assert (again.status, again.outcome, again.queued_at) == ("IN_QUEUE", {}, world.clock.now())
+    assert world.state.jobs.chunks(again) == []
+    assert world.job(job) == again
+    another = world.worker(endpoint)
+    assert [each.id for each in world.state.fleet.take(another, 9)] == [job.id]
+    world.state.fleet.remove(another.id)
+    assert (world.job(job).status, world.job(job).retries) == (JobStatus.IN_QUEUE, 1)
+
+
+def test_purging_cancels_what_waits_only(world: World) -> None:
+    """Running jobs go on, and the queue is empty afterwards."""
+    endpoint = world.endpoint()
+    running, _ = world.running(endpoint)
+    waiting = [world.submit(endpoint), world.submit(endpoint, low_priority=True)]
+    assert world.state.purge_queue(endpoint.id) == 2
+    assert [world.job(each).status for each in waiting] == [JobStatus.CANCELLED] * 2
+    assert world.job(running).status is JobStatus.IN_PROGRESS
+    assert world.state.purge_queue(endpoint.id) == 0
+
+
+def test_what_is_final_takes_no_memory(world: World) -> None:
+    """Thousands of finished jobs leave neither jobs nor alarms behind."""
+    endpoint = world.endpoint()
+    worker = world.worker(endpoint)
+    for _ in range(2000):
+        job = world.submit(endpoint)
+        world.state.fleet.take(worker, 1)
+        world.state.fleet.result(worker.id, job.id, {"output": 1})
+    assert world.state.jobs.unfinished(endpoint.id) == []
+    assert len(world.state.jobs._due) < 600
+    assert world.state.health(endpoint.id).counters.completed == 2000
 
 
 def test_a_queued_job_is_forgotten_at_the_end_of_its_life(world: World) -> None:

@@ -28,14 +28,19 @@ def test_everything_comes_back_as_it_was(tmp_path: Path, start: Callable[[Store]
     endpoint = world.endpoint(network_volume_ids=("v",), workers_max=2)
     done, worker = world.running(endpoint)
     world.state.fleet.result(worker.id, done.id, {"output": {"text": "\ud800 lone"}})
+    world.state.expire(world.job(done), 60_000)
     queued = world.submit(endpoint, ttl_ms=99_000, low_priority=True)
+    store.add_chunk(done.id, {"token": 1})
+    finished, chunks = world.job(done), world.state.jobs.chunks(done)
     before = store.load()
     store.close()
 
     again = SqliteStore(path)
     assert again.load() == before
     state = start(again).state
-    assert state.job(endpoint.id, done.id).outcome == {"output": {"text": "\ud800 lone"}}
+    assert state.job(endpoint.id, done.id) == finished
+    assert finished.outcome == {"output": {"text": "\ud800 lone"}}
+    assert state.jobs.chunks(done) == chunks != []
     assert state.jobs.queue(endpoint.id, 9) == [queued]
     assert state.control.endpoints == {endpoint.id: endpoint}
     assert state.health(endpoint.id).counters.completed == 1
