@@ -6,7 +6,7 @@ from runpodctl_py import settings as settings_module
 from runpodctl_py.cli import options
 from runpodctl_py.cli.context import opened
 from runpodctl_py.cli.house_style import App
-from runpodctl_py.cli.output import Column, Output
+from runpodctl_py.cli.output import Column
 
 app = App(no_args_is_help=True)
 
@@ -19,10 +19,7 @@ def config() -> None:
 @app.command()
 def show(
     *,
-    as_json: options.Json = False,
-    local: options.Local = False,
-    env_file: options.EnvFile = None,
-    api_key_file: options.ApiKeyFile = None,
+    common: options.Common,
 ) -> None:
     """Print each setting's value and origin; secrets are masked.
 
@@ -34,11 +31,10 @@ def show(
     """
     from runpodctl_py.presets import loading
 
-    output = Output(as_json=as_json)
-    with opened(output, local=local, env_file=env_file, api_key_file=api_key_file) as context:
+    with opened(common) as context:
         keys = [loading.load(name).env_key for name in loading.names()]
         found = [context.settings.setting(name) for name in (*settings_module.NAMES, *keys)]
-    output.table(
+    context.output.table(
         [Column("setting"), Column("value"), Column("from")],
         [(s.name, s.shown or "-", str(s.source or "not set")) for s in found],
         [

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from runpodctl_py import settings as settings_module
+from runpodctl_py.cli.output import Output
 from runpodctl_py.errors import (
     InterruptedRunError,
     NetworkError,
@@ -29,7 +30,7 @@ from runpodctl_py.errors import (
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator
 
-    from runpodctl_py.cli.output import Output
+    from runpodctl_py.cli.options import Common
     from runpodctl_py.presets.model import Preset
     from runpodctl_py.settings import Settings
 
@@ -63,19 +64,14 @@ class Context:
 
 
 @contextlib.contextmanager
-def opened(
-    output: Output,
-    *,
-    local: bool = False,
-    env_file: Path | None = None,
-    api_key_file: Path | None = None,
-) -> Iterator[Context]:
+def opened(common: Common, *, is_quiet: bool = False) -> Iterator[Context]:
     """Read the settings, and hold the local RunPod for as long as the command runs."""
+    output = Output(as_json=common.as_json, is_quiet=is_quiet)
     settings = settings_module.load(
-        os.environ, Path.cwd(), env_path=env_file, api_key_file=api_key_file
+        os.environ, Path.cwd(), env_path=common.env_file, api_key_file=common.api_key_file
     )
-    files = (("--env-file", env_file), ("--api-key-file", api_key_file))
-    if not local:
+    files = (("--env-file", common.env_file), ("--api-key-file", common.api_key_file))
+    if not common.local:
         yield Context(settings, output, files=files)
         return
     from runpodctl_py.emulator import daemon

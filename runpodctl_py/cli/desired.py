@@ -107,9 +107,6 @@ class Flags:
     registry_auth: Annotated[
         str | None, typer.Option("--registry-auth", metavar="ID", help="For a private image.")
     ] = None
-    env_file: options.EnvFile = None
-    api_key_file: options.ApiKeyFile = None
-    local: options.Local = False
     yes: Annotated[
         bool,
         typer.Option(
@@ -117,7 +114,6 @@ class Flags:
         ),
     ] = False
     dry_run: options.DryRun = False
-    as_json: options.Json = False
 
 
 def desired_state(preset: Preset, flags: Flags) -> Desired:

@@ -9,7 +9,7 @@ import typer
 from runpodctl_py.cli import options
 from runpodctl_py.cli.context import opened, run
 from runpodctl_py.cli.house_style import App
-from runpodctl_py.cli.output import Column, Output
+from runpodctl_py.cli.output import Column
 from runpodctl_py.errors import NotFoundError
 
 if TYPE_CHECKING:
@@ -30,10 +30,7 @@ def endpoints() -> None:
 @app.command("list")
 def list_endpoints(
     *,
-    local: options.Local = False,
-    as_json: options.Json = False,
-    env_file: options.EnvFile = None,
-    api_key_file: options.ApiKeyFile = None,
+    common: options.Common,
 ) -> None:
     """List the account's endpoints: a table on a terminal, JSON in a pipe.
 
@@ -41,10 +38,9 @@ def list_endpoints(
       runpodctl-py endpoints list
       runpodctl-py endpoints list --json | jq -r '.[].id'
     """
-    output = Output(as_json=as_json)
-    with opened(output, local=local, env_file=env_file, api_key_file=api_key_file) as context:
+    with opened(common) as context:
         found = run(_read(context.settings))
-    output.table(
+    context.output.table(
         [
             Column("id"),
             Column("name"),
@@ -65,37 +61,28 @@ def list_endpoints(
         [endpoint_document(e) for e in found],
     )
     if not found:
-        output.note("No endpoints yet. Create one:  runpodctl-py setup-test")
+        context.output.note("No endpoints yet. Create one:  runpodctl-py setup-test")
 
 
 @app.command()
 def get(
     endpoint_id: Annotated[str, typer.Argument(metavar="ENDPOINT_ID")],
     *,
-    local: options.Local = False,
-    as_json: options.Json = False,
-    env_file: options.EnvFile = None,
-    api_key_file: options.ApiKeyFile = None,
+    common: options.Common,
 ) -> None:
     """Show one endpoint, every field.
 
     Example:
       runpodctl-py endpoints get i02xupws21hp6i
     """
-    output = Output(as_json=as_json)
-    with opened(output, local=local, env_file=env_file, api_key_file=api_key_file) as context:
+    with opened(common) as context:
         found = run(_read(context.settings))
     endpoint = next((e for e in found if e.endpoint_id == endpoint_id), None)
     if endpoint is None:
         raise NotFoundError(
             f"There is no endpoint {endpoint_id}", hint="See yours:  runpodctl-py endpoints list"
         )
-    document = endpoint_document(endpoint)
-    output.table(
-        [Column("field"), Column("value")],
-        [(key, "-" if value in ("", None) else str(value)) for key, value in document.items()],
-        document,
-    )
+    context.output.record(endpoint_document(endpoint))
 
 
 async def _read(settings: Settings) -> Sequence[Endpoint]:

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
     from runpodctl_py.api.types import Job, JobRequest
     from runpodctl_py.cli.context import Context
+    from runpodctl_py.cli.options import Following
     from runpodctl_py.jsontypes import JsonValue
     from runpodctl_py.presets.model import Preset
 
@@ -61,6 +62,18 @@ class Wish:
     saves: bool = True
     cancels_on_interrupt: bool = False
     is_verbose: bool = False
+
+    @classmethod
+    def of(cls, asked: Following, preset: str | None) -> Self:
+        """Return what the command line's options ask for."""
+        return cls(
+            preset=preset,
+            output_dir=asked.output_dir,
+            timeout_s=asked.timeout,
+            saves=not asked.no_save,
+            cancels_on_interrupt=asked.cancel_on_interrupt,
+            is_verbose=asked.verbose,
+        )
 
 
 class Session:

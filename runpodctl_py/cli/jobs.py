@@ -30,47 +30,28 @@ JobId = Annotated[str, typer.Argument(metavar="JOB", help="The job's id, as subm
 def status(
     job_id: JobId,
     *,
-    endpoint: options.EndpointId = None,
-    preset: options.PresetName = None,
+    target: options.Target,
     verbose: options.Verbose = False,
-    local: options.Local = False,
-    as_json: options.Json = False,
-    env_file: options.EnvFile = None,
-    api_key_file: options.ApiKeyFile = None,
+    common: options.Common,
 ) -> None:
     """Show a job as it is now. The exit code is the job's: 10 failed, 11 cancelled, 12 timed out.
 
     Example:
       runpodctl-py status 8f3c2a54-…-u1 --endpoint i02xupws21hp6i
     """
-    output = Output(as_json=as_json)
-    with opened(output, local=local, env_file=env_file, api_key_file=api_key_file) as context:
-        where = endpoint_id(context.settings, endpoint, _preset(preset))
-        job = run(_ask(context, where, lambda asked: asked.status(job_id)))
-    _show_job(output, job)
-    _raise_for(output, job, is_verbose=verbose)
+    with opened(common) as context:
+        job = run(_ask(context, _where(context, target), lambda asked: asked.status(job_id)))
+    _show_job(context.output, job)
+    _raise_for(context.output, job, is_verbose=verbose)
 
 
 @app.command()
 def watch(
     job_id: JobId,
     *,
-    endpoint: options.EndpointId = None,
-    preset: options.PresetName = None,
-    timeout: options.Timeout = None,
-    output_dir: options.OutputDir = None,
-    no_save: Annotated[
-        bool, typer.Option("--no-save", help="Print the output only; write no file.")
-    ] = False,
-    cancel_on_interrupt: Annotated[
-        bool, typer.Option("--cancel-on-interrupt", help="Ctrl-C cancels instead of detaching.")
-    ] = False,
-    verbose: options.Verbose = False,
-    local: options.Local = False,
-    as_json: options.Json = False,
-    quiet: options.Quiet = False,
-    env_file: options.EnvFile = None,
-    api_key_file: options.ApiKeyFile = None,
+    target: options.Target,
+    following: options.Following,
+    common: options.Common,
 ) -> None:
     """Follow a job that was sent before, and save its files.
 
@@ -79,44 +60,31 @@ def watch(
     """
     from runpodctl_py.cli.following import Session, Wish
 
-    wish = Wish(
-        preset=preset,
-        output_dir=output_dir,
-        timeout_s=timeout,
-        saves=not no_save,
-        cancels_on_interrupt=cancel_on_interrupt,
-        is_verbose=verbose,
-    )
+    wish = Wish.of(following, target.preset)
 
     async def follow(context: Context, where: str) -> None:
         async with Session(context, where, wish) as session:
             await session.watch(job_id)
 
-    output = Output(as_json=as_json, is_quiet=quiet)
-    with opened(output, local=local, env_file=env_file, api_key_file=api_key_file) as context:
-        run(follow(context, endpoint_id(context.settings, endpoint, _preset(preset))))
+    with opened(common, is_quiet=following.quiet) as context:
+        run(follow(context, _where(context, target)))
 
 
 @app.command()
 def cancel(
     job_id: JobId,
     *,
-    endpoint: options.EndpointId = None,
-    preset: options.PresetName = None,
-    local: options.Local = False,
-    as_json: options.Json = False,
-    env_file: options.EnvFile = None,
-    api_key_file: options.ApiKeyFile = None,
+    target: options.Target,
+    common: options.Common,
 ) -> None:
     """Cancel a job, queued or running.
 
     Example:
       runpodctl-py cancel 8f3c2a54-…-u1 --endpoint i02xupws21hp6i
     """
-    output = Output(as_json=as_json)
-    with opened(output, local=local, env_file=env_file, api_key_file=api_key_file) as context:
-        where = endpoint_id(context.settings, endpoint, _preset(preset))
-        job = run(_ask(context, where, lambda asked: asked.cancel(job_id)))
+    with opened(common) as context:
+        job = run(_ask(context, _where(context, target), lambda asked: asked.cancel(job_id)))
+    output = context.output
     if output.as_json:
         output.document(job_document(job))
     elif job.status.value == "CANCELLED":
@@ -132,10 +100,7 @@ def health(
     ] = None,
     *,
     preset: options.PresetName = None,
-    local: options.Local = False,
-    as_json: options.Json = False,
-    env_file: options.EnvFile = None,
-    api_key_file: options.ApiKeyFile = None,
+    common: options.Common,
 ) -> None:
     """Show how many jobs and workers an endpoint has, by state.
 
@@ -143,8 +108,7 @@ def health(
       runpodctl-py health i02xupws21hp6i
       runpodctl-py health --preset test --local
     """
-    output = Output(as_json=as_json)
-    with opened(output, local=local, env_file=env_file, api_key_file=api_key_file) as context:
+    with opened(common) as context:
         where = endpoint_id(context.settings, endpoint, _preset(preset))
         found = run(_ask(context, where, lambda asked: asked.health()))
     document = health_document(where, found)
@@ -153,7 +117,9 @@ def health(
         for kind in ("jobs", "workers")
         for state, count in sorted(vars(getattr(found, kind)).items())
     ]
-    output.table([Column("of"), Column("state"), Column("count", is_number=True)], rows, document)
+    context.output.table(
+        [Column("of"), Column("state"), Column("count", is_number=True)], rows, document
+    )
 
 
 async def _ask(
@@ -165,6 +131,10 @@ async def _ask(
     settings = context.settings
     async with connect(settings.endpoint_base_url, settings.api_key, where) as endpoint:
         return await question(endpoint)
+
+
+def _where(context: Context, target: options.Target) -> str:
+    return endpoint_id(context.settings, target.endpoint, _preset(target.preset))
 
 
 def _preset(name: str | None) -> Preset | None:

@@ -1,7 +1,11 @@
-"""Options that several commands share, each written once."""
+"""Options that several commands share, each written once, and groups of them.
+
+A command that has a parameter of a group's type has all its options (`house_style.py`).
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -66,3 +70,37 @@ Timeout = Annotated[
         "--timeout", metavar="SECONDS", min=0, help="Stop waiting after this time; the job goes on."
     ),
 ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Common:
+    """What every command takes that asks RunPod: how to print, where to go, and as whom."""
+
+    local: Local = False
+    as_json: Json = False
+    env_file: EnvFile = None
+    api_key_file: ApiKeyFile = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """Which endpoint is meant: by its id, by a preset, or neither."""
+
+    endpoint: EndpointId = None
+    preset: PresetName = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Following:
+    """What a person wants of a job that is followed."""
+
+    timeout: Timeout = None
+    output_dir: OutputDir = None
+    no_save: Annotated[
+        bool, typer.Option("--no-save", help="Print the output only; write no file.")
+    ] = False
+    cancel_on_interrupt: Annotated[
+        bool, typer.Option("--cancel-on-interrupt", help="Ctrl-C cancels instead of detaching.")
+    ] = False
+    verbose: Verbose = False
+    quiet: Quiet = False

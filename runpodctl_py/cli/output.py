@@ -125,6 +125,11 @@ class Output:
         else:
             print_table(columns, rows)
 
+    def record(self, document: JsonObject) -> None:
+        """Print one thing: a row a field on a terminal, and the document anywhere else."""
+        rows = [(name, _cell(value)) for name, value in document.items()]
+        self.table([Column("field"), Column("value")], rows, document)
+
     def error(self, error: RunpodctlError) -> None:
         """Say what happened, why, and what helps."""
         if self.as_json:
@@ -150,6 +155,12 @@ class Output:
             "id": error.job_id,
         }
         _print_json(line, sys.stderr)
+
+
+def _cell(value: JsonValue) -> str:
+    if value is None or value in ("", []):
+        return "-"
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def print_table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:

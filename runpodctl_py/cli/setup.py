@@ -6,15 +6,14 @@ looks is `setup_view.py`'s; comparing and saving is `provision.py`'s.
 
 from __future__ import annotations
 
-import inspect
-from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from runpodctl_py import env_file as env_files
 from runpodctl_py import settings as settings_module
-from runpodctl_py.cli import asking, setup_view
+from runpodctl_py.cli import asking, options, setup_view
 from runpodctl_py.cli.context import Context, opened, run
 from runpodctl_py.cli.desired import Flags, desired_state
 from runpodctl_py.cli.house_style import App
@@ -23,8 +22,6 @@ from runpodctl_py.errors import RunpodctlError, UsageError
 from runpodctl_py.presets import loading
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from runpodctl_py.api.provisioning import Provisioner
     from runpodctl_py.jsontypes import JsonObject
     from runpodctl_py.presets.model import Preset
@@ -40,9 +37,9 @@ PresetArgument = Annotated[
 ListPresets = Annotated[bool, typer.Option("--list", help="List the presets.")]
 
 
-def _setup_command(preset_name: str) -> Callable[..., None]:
-    def command(**flags: Any) -> None:
-        set_up(preset_name, Flags(**flags))
+def _register(preset_name: str) -> None:
+    def command(*, flags: Flags, common: options.Common) -> None:
+        set_up(preset_name, flags, common)
 
     preset = loading.load(preset_name)
     command.__doc__ = f"""Create or update the {preset.title} endpoint, and save its id to .env.
@@ -54,10 +51,21 @@ def _setup_command(preset_name: str) -> Callable[..., None]:
       runpodctl-py setup-{preset_name} --gpu {preset.endpoint.gpu.to_gpu_ids()} --workers-max 5
       runpodctl-py setup-{preset_name} --local
     """
-    return _with_parameters(command, _flag_parameters())
+    app.command(f"setup-{preset_name}")(command)
 
 
-def _setup_any(preset: str | None, *, list_presets: bool, **flags: Any) -> None:
+for _name in ("test", "chatterbox", "qwen"):
+    _register(_name)
+
+
+@app.command()
+def setup(
+    preset: PresetArgument = None,
+    *,
+    list_presets: ListPresets = False,
+    flags: Flags,
+    common: options.Common,
+) -> None:
     """Create or update an endpoint from a preset, and save its id to .env.
 
     A preset says what is deployed and what its jobs take. `setup --list` shows those that come
@@ -69,59 +77,26 @@ def _setup_any(preset: str | None, *, list_presets: bool, **flags: Any) -> None:
       runpodctl-py setup ./mypreset.toml --dry-run
     """
     if list_presets:
-        _list_presets(Output(as_json=flags["as_json"]))
+        _list_presets(Output(as_json=common.as_json))
     elif preset is None:
         raise UsageError(
             "Which preset?", hint="See them:  runpodctl-py setup --list\nOr name a TOML file."
         )
     else:
-        set_up(preset, Flags(**flags))
+        set_up(preset, flags, common)
 
 
-def _flag_parameters() -> list[inspect.Parameter]:
-    hints = get_type_hints(Flags, include_extras=True)
-    return [
-        inspect.Parameter(
-            f.name, inspect.Parameter.KEYWORD_ONLY, default=f.default, annotation=hints[f.name]
-        )
-        for f in fields(Flags)
-    ]
-
-
-def _with_parameters(
-    command: Callable[..., None], parameters: list[inspect.Parameter]
-) -> Callable[..., None]:
-    """Give a function the parameters that Typer makes options of."""
-    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined] # as inspect documents
-    command.__annotations__ = {p.name: p.annotation for p in parameters}
-    return command
-
-
-def _register() -> None:
-    for name in ("test", "chatterbox", "qwen"):
-        app.command(f"setup-{name}")(_setup_command(name))
-    keyword = inspect.Parameter.KEYWORD_ONLY
-    preset = inspect.Parameter("preset", keyword, default=None, annotation=PresetArgument)
-    listing = inspect.Parameter("list_presets", keyword, default=False, annotation=ListPresets)
-    app.command("setup")(_with_parameters(_setup_any, [preset, listing, *_flag_parameters()]))
-
-
-_register()
-
-
-def set_up(source: str, flags: Flags) -> None:
+def set_up(source: str, flags: Flags, common: options.Common) -> None:
     """Bring an endpoint into the state that a preset and the flags describe.
 
     Args:
         source: The preset, as the person named it.
         flags: What they said about it.
+        common: Where to set it up, and how to tell of it.
     """
     preset = loading.load(source)
     desired = desired_state(preset, flags)
-    output = Output(as_json=flags.as_json)
-    with opened(
-        output, local=flags.local, env_file=flags.env_file, api_key_file=flags.api_key_file
-    ) as context:
+    with opened(common) as context:
         run(_connected(context, Setup(context, source, preset, desired, flags)))
 
 

@@ -10,7 +10,6 @@ import typer
 from runpodctl_py.cli import options
 from runpodctl_py.cli.context import Context, endpoint_id, opened, run
 from runpodctl_py.cli.house_style import App
-from runpodctl_py.cli.output import Output
 from runpodctl_py.cli.payload import read_payload, read_settings, read_text
 from runpodctl_py.errors import UsageError
 
@@ -65,8 +64,7 @@ def submit(
         OutputFormat | None,
         typer.Option("--output-format", help="How the task returns its file."),
     ] = None,
-    preset: options.PresetName = None,
-    endpoint: options.EndpointId = None,
+    target: options.Target,
     setting: Annotated[
         list[str] | None,
         typer.Option(
@@ -83,7 +81,6 @@ def submit(
     detach: Annotated[
         bool, typer.Option("--detach", "-d", help="Print the job's id and do not wait.")
     ] = False,
-    timeout: options.Timeout = None,
     sync: Annotated[
         bool, typer.Option("--sync", help="Use /runsync: up to 20 MB, kept for a minute only.")
     ] = False,
@@ -113,20 +110,9 @@ def submit(
     low_priority: Annotated[
         bool, typer.Option("--low-priority", help="Do not start a worker for this job.")
     ] = False,
-    cancel_on_interrupt: Annotated[
-        bool, typer.Option("--cancel-on-interrupt", help="Ctrl-C cancels instead of detaching.")
-    ] = False,
-    output_dir: options.OutputDir = None,
-    no_save: Annotated[
-        bool, typer.Option("--no-save", help="Print the output only; write no file.")
-    ] = False,
-    verbose: options.Verbose = False,
     dry_run: options.DryRun = False,
-    local: options.Local = False,
-    as_json: options.Json = False,
-    quiet: options.Quiet = False,
-    env_file: options.EnvFile = None,
-    api_key_file: options.ApiKeyFile = None,
+    following: options.Following,
+    common: options.Common,
 ) -> None:
     """Send a job, follow it with live progress, and save every file the worker returns.
 
@@ -138,9 +124,9 @@ def submit(
 
     Without --task or --preset, the input goes to --endpoint or RUNPOD_ENDPOINT_ID as it is.
     """
-    how = _How(endpoint, detach=detach, sync=sync, dry_run=dry_run)
+    how = _How(target.endpoint, detach=detach, sync=sync, dry_run=dry_run)
     task_input = _task_input(task, stdin, text, input_file, duration, output_format)
-    chosen = _preset(task, preset)
+    chosen = _preset(task, target.preset)
     job_input = _job_input(chosen, task_input, payload, setting or [])
     # Not before: a usage error should not have to wait for the HTTP client to be loaded.
     from runpodctl_py.api.types import JobRequest, Policy
@@ -155,16 +141,8 @@ def submit(
             low_priority,
         ),
     )
-    wish = Wish(
-        preset=chosen.name if chosen else None,
-        output_dir=output_dir,
-        timeout_s=timeout,
-        saves=not no_save,
-        cancels_on_interrupt=cancel_on_interrupt,
-        is_verbose=verbose,
-    )
-    output = Output(as_json=as_json, is_quiet=quiet)
-    with opened(output, local=local, env_file=env_file, api_key_file=api_key_file) as context:
+    wish = Wish.of(following, chosen.name if chosen else None)
+    with opened(common, is_quiet=following.quiet) as context:
         run(how.send(context, chosen, request, wish))
 
 

@@ -30,10 +30,7 @@ def teardown(
     *,
     yes: options.Yes = False,
     dry_run: options.DryRun = False,
-    local: options.Local = False,
-    as_json: options.Json = False,
-    env_file: options.EnvFile = None,
-    api_key_file: options.ApiKeyFile = None,
+    common: options.Common,
 ) -> None:
     """Stop an endpoint's workers, delete it and its template, and remove its id from .env.
 
@@ -41,8 +38,7 @@ def teardown(
       runpodctl-py teardown test
       runpodctl-py teardown i02xupws21hp6i --yes
     """
-    output = Output(as_json=as_json)
-    with opened(output, local=local, env_file=env_file, api_key_file=api_key_file) as context:
+    with opened(common) as context:
         run(_tear_down(context, _aim(context, target), yes=yes, dry_run=dry_run))
 
 

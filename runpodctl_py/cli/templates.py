@@ -9,7 +9,7 @@ import typer
 from runpodctl_py.cli import options
 from runpodctl_py.cli.context import opened, run
 from runpodctl_py.cli.house_style import App
-from runpodctl_py.cli.output import Column, Output
+from runpodctl_py.cli.output import Column
 from runpodctl_py.errors import NotFoundError
 
 if TYPE_CHECKING:
@@ -30,59 +30,45 @@ def templates() -> None:
 @app.command("list")
 def list_templates(
     *,
-    local: options.Local = False,
-    as_json: options.Json = False,
-    env_file: options.EnvFile = None,
-    api_key_file: options.ApiKeyFile = None,
+    common: options.Common,
 ) -> None:
     """List the account's templates: a table on a terminal, JSON in a pipe.
 
     Example:
       runpodctl-py templates list
     """
-    output = Output(as_json=as_json)
-    with opened(output, local=local, env_file=env_file, api_key_file=api_key_file) as context:
+    with opened(common) as context:
         found = run(_read(context.settings))
-    output.table(
+    context.output.table(
         [Column("id"), Column("name"), Column("disk", is_number=True), Column("image")],
         [(str(t.template_id), t.name, f"{t.container_disk_gb} GB", t.image) for t in found],
         [template_document(t) for t in found],
     )
     if not found:
-        output.note("No templates yet. `runpodctl-py setup-test` makes one with its endpoint.")
+        context.output.note(
+            "No templates yet. `runpodctl-py setup-test` makes one with its endpoint."
+        )
 
 
 @app.command()
 def get(
     template_id: Annotated[str, typer.Argument(metavar="TEMPLATE_ID|NAME")],
     *,
-    local: options.Local = False,
-    as_json: options.Json = False,
-    env_file: options.EnvFile = None,
-    api_key_file: options.ApiKeyFile = None,
+    common: options.Common,
 ) -> None:
     """Show one template, every field; of its variables only the names, their values may be secret.
 
     Example:
       runpodctl-py templates get chatterbox-tts
     """
-    output = Output(as_json=as_json)
-    with opened(output, local=local, env_file=env_file, api_key_file=api_key_file) as context:
+    with opened(common) as context:
         found = run(_read(context.settings))
     template = next((t for t in found if template_id in (t.template_id, t.name)), None)
     if template is None:
         raise NotFoundError(
             f"There is no template {template_id}", hint="See yours:  runpodctl-py templates list"
         )
-    document = template_document(template)
-    output.table(
-        [Column("field"), Column("value")],
-        [
-            (key, ", ".join(map(str, value)) if isinstance(value, list) else str(value or "-"))
-            for key, value in document.items()
-        ],
-        document,
-    )
+    context.output.record(template_document(template))
 
 
 async def _read(settings: Settings) -> Sequence[Template]:
