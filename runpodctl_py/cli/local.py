@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import os
 import time
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,14 +13,17 @@ import typer
 from runpodctl_py.cli import options
 from runpodctl_py.cli.context import local_up_command, run
 from runpodctl_py.cli.house_style import App
-from runpodctl_py.cli.log_view import LogView
+from runpodctl_py.cli.local_up import Manner, OwnHandler, Served, serve
+from runpodctl_py.cli.log_view import LogView, Wanted
 from runpodctl_py.cli.output import Column, Output
-from runpodctl_py.errors import NotFoundError
+from runpodctl_py.errors import NotFoundError, RunpodctlError, UsageError
 
 if TYPE_CHECKING:
     from types import ModuleType
 
+    from runpodctl_py.emulator.config import EmulatorConfig
     from runpodctl_py.emulator.daemon import Announcement
+    from runpodctl_py.emulator.handlers import Handler
     from runpodctl_py.jsontypes import JsonObject
 
 app = App(no_args_is_help=True)
@@ -36,9 +41,10 @@ def local() -> None:
 @app.command()
 def up(
     *,
-    port: Annotated[
-        int | None,
-        typer.Option("--port", min=1, max=65535, help="Default: 8765, or any other free one."),
+    manner: Manner,
+    own: OwnHandler,
+    args: Annotated[
+        list[str] | None, typer.Argument(metavar="[-- ARGS]", help="The handler's own arguments.")
     ] = None,
     detach: Annotated[
         bool, typer.Option("--detach", "-d", help="Start it in the background.")
@@ -51,29 +57,76 @@ def up(
     """Start the local RunPod, on 127.0.0.1 only; Ctrl-C stops it.
 
     Endpoints, templates and finished jobs outlive a restart. Any command with --local uses it.
+    A handler of yours is served by a local RunPod that runs already, if one does.
 
     Examples:
       runpodctl-py local up
       runpodctl-py local up --detach --port 9000
+      runpodctl-py local up --handler my/handler.py --reload
+      runpodctl-py local up --handler my/handler.py --python .venv/bin/python -- --model small
     """
-    daemon = _daemon()
-    output = Output(as_json=as_json)
+    daemon, output = _daemon(), Output(as_json=as_json)
     folder = daemon.data_folder(os.environ)
-    if detach:
-        command = local_up_command(*([] if port is None else ["--port", str(port)]))
-        _say_up(output, daemon.start_detached(folder, command, _START_LIMIT_S), is_detached=True)
+    handler = own.parsed(args or [])
+    if handler is not None and manner.simulate is not None:
+        raise UsageError("--handler and --simulate: simulated workers run nothing")
+    if handler is not None and (running := daemon.find_running(folder)) is not None:
+        manner.refuse_for(running)
+        _say_served(output, run(serve(running, handler, is_watched=own.reload)))
         return
-    from runpodctl_py.emulator.config import EmulatorConfig
-
-    config = EmulatorConfig(folder, port=port)
-    run(
-        daemon.run_until_stopped(
-            config,
-            until_unused=until_unused,
-            on_ready=lambda running: _say_up(output, running, is_detached=False),
-        )
-    )
+    config = manner.config(folder)
+    if detach:
+        command = local_up_command(*manner.options())
+        running = daemon.start_detached(folder, command, _START_LIMIT_S)
+        _say_up(output, running, is_detached=True)
+        if handler is not None:
+            _serve_or_stop(output, running, handler, is_watched=own.reload)
+        return
+    # What goes wrong inside: a webhook that nobody takes, an error of the web server.
+    logging.basicConfig(format="%(message)s")
+    run(_run_here(output, config, handler, is_watched=own.reload, until_unused=until_unused))
     output.note("The local RunPod has stopped.")
+
+
+async def _run_here(
+    output: Output,
+    config: EmulatorConfig,
+    handler: Handler | None,
+    *,
+    is_watched: bool,
+    until_unused: bool,
+) -> None:
+    """Run a local RunPod until it is stopped; one whose handler cannot be served stops."""
+    daemon = _daemon()
+    ready: asyncio.Future[Announcement] = asyncio.get_running_loop().create_future()
+
+    def say_ready(running: Announcement) -> None:
+        _say_up(output, running, is_detached=False)
+        ready.set_result(running)
+
+    running = asyncio.create_task(
+        daemon.run_until_stopped(config, until_unused=until_unused, on_ready=say_ready)
+    )
+    try:
+        await asyncio.wait({running, ready}, return_when=asyncio.FIRST_COMPLETED)
+        if handler is not None and ready.done():
+            _say_served(output, await serve(ready.result(), handler, is_watched=is_watched))
+        await running
+    finally:
+        running.cancel()
+        await asyncio.wait({running})
+
+
+def _serve_or_stop(
+    output: Output, running: Announcement, handler: Handler, *, is_watched: bool
+) -> None:
+    """Have the local RunPod that was just started serve a handler; if it cannot, it stops."""
+    try:
+        _say_served(output, run(serve(running, handler, is_watched=is_watched)))
+    except RunpodctlError:
+        daemon = _daemon()
+        daemon.stop_running(daemon.data_folder(os.environ), _STOP_LIMIT_S)
+        raise
 
 
 @app.command()
@@ -136,19 +189,25 @@ def logs(
     endpoint: Annotated[
         str | None, typer.Option("--endpoint", "-e", metavar="ID", help="Only its workers.")
     ] = None,
+    worker: Annotated[
+        str | None, typer.Option("--worker", metavar="ID", help="Only this worker.")
+    ] = None,
+    job: Annotated[
+        str | None, typer.Option("--job", metavar="ID", help="Only what belongs to this job.")
+    ] = None,
     as_json: options.Json = False,
 ) -> None:
     """Print what the local RunPod and its workers have written.
 
-    Example:
+    Examples:
       runpodctl-py local logs -f
+      runpodctl-py local logs --job 34cd776e-dcbd-4cb6-941c-a7fe789890d2-u1
     """
-    view = LogView(Output(as_json=as_json), _daemon().data_folder(os.environ), endpoint)
-    if not view.paths() and not follow:
-        raise NotFoundError(
-            "There are no logs yet", hint="Start one:  runpodctl-py local up --detach"
-        )
+    wanted = Wanted(endpoint, worker, job)
+    view = LogView(Output(as_json=as_json), _daemon().data_folder(os.environ), wanted)
     view.print_new(is_last=not follow)
+    if not view.has_printed and not follow:
+        raise _no_logs(wanted)
     while follow:
         # Files have no event that a portable program could wait for.
         time.sleep(_LOOK_INTERVAL_S)
@@ -202,6 +261,22 @@ def _running() -> Announcement:
     return running
 
 
+def _no_logs(wanted: Wanted) -> NotFoundError:
+    if wanted == Wanted():
+        return NotFoundError(
+            "There are no logs yet", hint="Start one:  runpodctl-py local up --detach"
+        )
+    of = {
+        "endpoint": wanted.endpoint_id,
+        "worker": wanted.worker_id,
+        "job": wanted.job_id,
+    }
+    named = " and ".join(f"{noun} {each}" for noun, each in of.items() if each)
+    return NotFoundError(
+        f"There are no logs of {named}", hint="Which there are:  runpodctl-py local status"
+    )
+
+
 def _say_up(output: Output, running: Announcement, *, is_detached: bool) -> None:
     if output.as_json:
         document: JsonObject = {"url": running.url, "port": running.port, "pid": running.pid}
@@ -212,6 +287,30 @@ def _say_up(output: Output, running: Announcement, *, is_detached: bool) -> None
     output.note()
     output.note("  Try it:             runpodctl-py submit --task text_processing --local")
     output.note('  Official clients:   eval "$(runpodctl-py local env)"')
+
+
+def _say_served(output: Output, served: Served) -> None:
+    submit = f"runpodctl-py submit --endpoint {served.endpoint_id} --set key=value --local"
+    if output.as_json:
+        output.event(
+            {
+                "endpoint_id": served.endpoint_id,
+                "endpoint": served.name,
+                "worker_id": served.worker_id,
+                "worker_state": served.worker_state.lower(),
+                "submit": submit,
+            }
+        )
+        return
+    logs = f"runpodctl-py local logs --worker {served.worker_id}"
+    output.done(f"Endpoint {served.name} ({served.endpoint_id}) serves your handler")
+    output.note()
+    output.note(f"  Send it a job:      {submit}")
+    output.note(f"  What it prints:     {logs} -f")
+    if served.worker_state == "UNHEALTHY":
+        output.warn(f"It ended before it could take a job. Why:  {logs}")
+    elif served.worker_state not in {"IDLE", "RUNNING"}:
+        output.note(f"  Its worker is {served.worker_state.lower()} yet; jobs wait for it.")
 
 
 async def _get(running: Announcement, operation: str) -> dict[str, Any]:

@@ -24,11 +24,6 @@ if TYPE_CHECKING:
 
 async def ready_endpoint(context: Context, preset: Preset, *, dry_run: bool) -> str:
     """Return the id of the preset's local endpoint; provision it if it does not exist."""
-    if command_for(preset.template.image, {}) is None:
-        raise UsageError(
-            f"The local RunPod cannot run {preset.name}: it starts the bundled test worker only",
-            hint="Try it with a task:  runpodctl-py submit --task text_processing --local",
-        )
     # Two first commands at once would both create it, and names are unique.
     async with AsyncFileLock(data_folder(os.environ) / "provisioning.lock"):
         return await _provisioned(context, preset, dry_run=dry_run)
@@ -40,6 +35,8 @@ async def _provisioned(context: Context, preset: Preset, *, dry_run: bool) -> st
         known_id = settings.get(preset.env_key)
         if any(e.endpoint_id == known_id for e in await provisioner.endpoints()):
             return known_id or ""
+        if command_for(preset.template.image, {}) is None:
+            raise _not_by_itself(preset)
         plan = await provision.plan(provisioner, desired_state(preset, Flags()), known_id)
         if dry_run:
             return plan.endpoint.target.endpoint_id or "(new endpoint)"
@@ -52,3 +49,12 @@ async def _provisioned(context: Context, preset: Preset, *, dry_run: bool) -> st
         f"Set up {preset.name} ({endpoint_id}); its id is in {settings.env_path.name}.", style="dim"
     )
     return endpoint_id
+
+
+def _not_by_itself(preset: Preset) -> UsageError:
+    return UsageError(
+        f"The local RunPod does not run {preset.name} by itself, only the bundled test worker",
+        hint="Try it with a task:  runpodctl-py submit --task text_processing --local\n"
+        "With docker or podman:  runpodctl-py local up --detach --containers\n"
+        f"and then:  runpodctl-py setup {preset.name} --local",
+    )

@@ -2,16 +2,35 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING
 
+from runpodctl_py.emulator.logs import JobLines, LogLine, message_of, parse
 from runpodctl_py.errors import EmulatorError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from runpodctl_py.cli.output import Output
 
 _NAME_WIDTH = 16
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which lines are to be printed; without any of them all are, the emulator's own, too.
+
+    Args:
+        endpoint_id: Only the workers of this endpoint.
+        worker_id: Only this worker.
+        job_id: Only what belongs to this job.
+    """
+
+    endpoint_id: str | None = None
+    worker_id: str | None = None
+    job_id: str | None = None
 
 
 class LogView:
@@ -20,19 +39,24 @@ class LogView:
     Args:
         output: Where to print it.
         folder: The local RunPod's data folder.
-        endpoint_id: Only the workers of this endpoint, and not the emulator itself.
+        wanted: What to print.
     """
 
-    def __init__(self, output: Output, folder: Path, endpoint_id: str | None) -> None:
+    def __init__(self, output: Output, folder: Path, wanted: Wanted) -> None:
         self._output = output
         self._folder = folder
-        self._endpoint_id = endpoint_id
+        self._wanted = wanted
         self._read_bytes: dict[Path, int] = {}
+        self._of_job: dict[Path, JobLines] = {}
+        self.has_printed = False
 
     def paths(self) -> list[Path]:
         """Return the log files that exist, the emulator's own first, then the oldest workers'."""
-        workers = self._folder.glob(f"logs/{self._endpoint_id or '*'}/*.log")
-        own = [] if self._endpoint_id else [self._folder / "emulator.log"]
+        wanted = self._wanted
+        workers = self._folder.glob(
+            f"logs/{wanted.endpoint_id or '*'}/{wanted.worker_id or '*'}.log"
+        )
+        own = [self._folder / "emulator.log"] if wanted == Wanted() else []
         return [path for path in (*own, *sorted(workers, key=_changed_at)) if path.is_file()]
 
     def print_new(self, *, is_last: bool) -> None:
@@ -42,23 +66,51 @@ class LogView:
             EmulatorError: A log cannot be read.
         """
         for path in self.paths():
-            try:
-                with path.open("rb") as file:
-                    file.seek(self._read_bytes.get(path, 0))
-                    content = file.read()
-            except OSError as exc:
-                raise EmulatorError(f"Cannot read {path}: {exc.strerror}") from exc
-            whole = content if is_last else content[: content.rfind(b"\n") + 1]
-            self._read_bytes[path] = self._read_bytes.get(path, 0) + len(whole)
             name = "local" if path.name == "emulator.log" else path.stem
-            for line in whole.decode(errors="replace").splitlines():
-                self._print(name, line)
+            for line in self._added(path, is_last=is_last):
+                if self._has(path, line):
+                    self._print(name, line)
+                    self.has_printed = True
 
-    def _print(self, name: str, line: str) -> None:
+    def _added(self, path: Path, *, is_last: bool) -> Iterator[LogLine]:
+        try:
+            with path.open("rb") as file:
+                file.seek(self._read_bytes.get(path, 0))
+                content = file.read()
+        except OSError as exc:
+            raise EmulatorError(f"Cannot read {path}: {exc.strerror}") from exc
+        whole = content if is_last else content[: content.rfind(b"\n") + 1]
+        self._read_bytes[path] = self._read_bytes.get(path, 0) + len(whole)
+        return (parse(each) for each in whole.decode(errors="replace").split("\n") if each)
+
+    def _has(self, path: Path, line: LogLine) -> bool:
+        if (job_id := self._wanted.job_id) is None:
+            return True
+        return self._of_job.setdefault(path, JobLines(job_id)).has(line)
+
+    def _print(self, name: str, line: LogLine) -> None:
+        message = message_of(line.text)
         if self._output.as_json:
-            self._output.event({"source": name, "line": line})
-        else:
-            self._output.result(f"{name:<{_NAME_WIDTH}} {line}")
+            self._output.event(
+                {
+                    "source": name,
+                    "time": line.time or None,
+                    "line": line.text,
+                    "level": message.level if message else None,
+                    "job_id": message.job_id if message else None,
+                }
+            )
+            return
+        prefix = f"{name:<{_NAME_WIDTH}} "
+        if line.time:
+            prefix += f"{datetime.fromisoformat(line.time).astimezone():%H:%M:%S}  "
+        if message is None:
+            # Of a progress bar only what it said last.
+            self._output.result(prefix + line.text.rstrip("\r").rpartition("\r")[2])
+            return
+        about = f"{message.job_id}  " if message.job_id and not self._wanted.job_id else ""
+        for text in message.text.split("\n"):
+            self._output.result(f"{prefix}{message.level:<5}  {about}{text}")
 
 
 def _changed_at(path: Path) -> float:

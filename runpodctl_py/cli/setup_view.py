@@ -117,7 +117,10 @@ class SetupView:
             from runpodctl_py.emulator.images import command_for
 
             if command_for(image, {}) is None:
-                return f"The local RunPod cannot run {image}: its workers will be unhealthy."
+                return (
+                    f"The local RunPod runs {image} with `local up --containers` only: otherwise "
+                    "its workers will be unhealthy."
+                )
         elif image == self._preset.template.image and image.startswith(_UNPUBLISHED):
             return (
                 f"{image} is not published yet, so no worker will start: build it, push it, and "

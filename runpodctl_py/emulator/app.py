@@ -14,18 +14,29 @@ from typing import TYPE_CHECKING
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Match, Route
 
-from runpodctl_py.emulator import bodies, job_api, local_api, worker_api
+from runpodctl_py.emulator import (
+    batch_api,
+    bodies,
+    job_api,
+    local_api,
+    openai_api,
+    worker_api,
+)
 from runpodctl_py.emulator.bells import ClientGoneError
 from runpodctl_py.emulator.errors import UNAUTHORIZED, JobApiError
+from runpodctl_py.emulator.model import RESERVED_IDS
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Mapping
 
     from starlette.requests import Request
+    from starlette.types import Receive, Scope, Send
 
     from runpodctl_py.emulator.graphql import GraphQLApi
+    from runpodctl_py.emulator.rate_limits import RateLimits
+    from runpodctl_py.emulator.rest import RestApi
 
     Handler = Callable[[Request], Awaitable[Response]]
 
@@ -53,10 +64,13 @@ class Apis:
     jobs: job_api.JobApi
     workers: worker_api.WorkerApi
     local: local_api.LocalApi
+    rest: RestApi
+    batches: batch_api.BatchApi
+    openai: openai_api.OpenAiApi
 
 
-def make_app(apis: Apis, keys: Keys) -> Starlette:
-    """Returns the app that serves all APIs."""
+def make_app(apis: Apis, keys: Keys, limits: RateLimits | None = None) -> Starlette:
+    """Returns the app that serves all APIs, the job API within limits if there are any."""
 
     async def graphql(request: Request) -> Response:
         return await apis.graphql.answer(request, authorized=_has_key(request, keys.user))
@@ -64,12 +78,34 @@ def make_app(apis: Apis, keys: Keys) -> Starlette:
     return Starlette(
         routes=[
             Route("/graphql", graphql, methods=["POST"]),
+            _RestRoute(apis.rest),
             *_routes("/_local", apis.local, local_api.OPERATIONS, keys.user),
-            *_routes("/v2/{endpoint_id}", apis.jobs, job_api.OPERATIONS, keys.user),
+            *_routes("/v2/{endpoint_id}", apis.jobs, job_api.OPERATIONS, keys.user, limits),
+            *_routes("/v2/{endpoint_id}", apis.batches, batch_api.OPERATIONS, keys.user),
+            *_routes("/v2/{endpoint_id}", apis.openai, openai_api.OPERATIONS, keys.user, limits),
             *_routes("/v2/{endpoint_id}", apis.workers, worker_api.OPERATIONS, keys.worker),
         ],
         exception_handlers={HTTPException: _no_such_operation},
     )
+
+
+class _RestRoute(BaseRoute):
+    """Leads to REST wherever a path begins with a word that it reserves (API reference 0).
+
+    It must come before the job API, which has endpoint ids in that place.
+    """
+
+    def __init__(self, rest: RestApi) -> None:
+        self._rest = rest
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        version, _, path = scope["path"].removeprefix("/").partition("/")
+        word = path.partition("/")[0]
+        is_rest = scope["type"] == "http" and version == "v2" and word in RESERVED_IDS
+        return (Match.FULL if is_rest else Match.NONE), {}
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._rest(scope, receive, send)
 
 
 async def _no_such_operation(_request: Request, error: Exception) -> Response:
@@ -79,10 +115,16 @@ async def _no_such_operation(_request: Request, error: Exception) -> Response:
 
 
 def _routes(
-    prefix: str, api: object, operations: Mapping[str, tuple[str, tuple[str, ...]]], key: str
+    prefix: str,
+    api: object,
+    operations: Mapping[str, tuple[str, tuple[str, ...]]],
+    key: str,
+    limits: RateLimits | None = None,
 ) -> Iterator[Route]:
     for path, (operation, methods) in operations.items():
         handler: Handler = getattr(api, operation)
+        if limits is not None:
+            handler = limits.limited(operation, handler)
         yield Route(f"{prefix}/{path}", _protected(handler, key), methods=list(methods))
 
 

@@ -71,6 +71,7 @@ class Simulation:
         fail: The share of jobs that fail, 0 to 1.
         progress: How many progress updates a job sends on its way.
         concurrency: How many jobs one worker has at once.
+        seed: Makes jitter and failures the same in every run, job by job as they are taken.
     """
 
     delay_s: float = 0.0
@@ -78,6 +79,7 @@ class Simulation:
     fail: float = 0.0
     progress: int = 0
     concurrency: int = 100
+    seed: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +101,8 @@ class EmulatorConfig:
         introspection: Whether GraphQL answers questions about its schema; RunPod's does not.
         rate_limits: Whether the job API refuses too many requests, as RunPod's does (4.3).
         simulation: What workers do that are no processes; None starts real ones.
+        containers: The container engine's program that runs the templates' images, such as
+            /usr/bin/docker; None starts processes of this machine.
         capacity: How many worker processes this machine carries; more are shown as throttled.
         timings: How long to wait for what.
         clock: Where the time comes from.
@@ -114,6 +118,7 @@ class EmulatorConfig:
     introspection: bool = False
     rate_limits: bool = False
     simulation: Simulation | None = None
+    containers: str | None = None
     capacity: int = 16
     timings: Timings = field(default_factory=Timings)
     clock: Clock = field(default_factory=SystemClock)

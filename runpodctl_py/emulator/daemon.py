@@ -171,7 +171,7 @@ async def _run(
     # One that was killed may have left its own; it must not be taken for ours while we start.
     _announcement_path(config.data_folder).unlink(missing_ok=True)
     remove_leftovers(config.data_folder, config.clock.now())
-    runpod = LocalRunPod(config)
+    runpod = LocalRunPod(config, on_broken=stopped.set)
     # Opened before and closed after everything else: what it locks is kept until the very end.
     with (config.data_folder / "users.lock").open("ab") as users, _stopped_by_signals(stopped):
         await runpod.start()

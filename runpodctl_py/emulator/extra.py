@@ -6,7 +6,7 @@ from importlib.util import find_spec
 
 from runpodctl_py.errors import EmulatorError
 
-_REQUIRED = ("starlette", "uvicorn", "runpod", "PIL")
+_REQUIRED = ("starlette", "uvicorn", "jsonschema", "runpod", "PIL")
 
 
 def require_local_extra() -> None:

@@ -57,19 +57,28 @@ class Fleet:
         """Returns an endpoint's workers, the oldest first."""
         return [each for each in self.workers.values() if each.endpoint_id == endpoint_id]
 
-    def add(self, endpoint: Endpoint) -> Worker:
-        """Notes a worker that is about to be started for an endpoint."""
+    def add(self, endpoint: Endpoint, *, throttled: bool = False) -> Worker:
+        """Notes a worker that is about to be started for an endpoint, or waits for room."""
         worker = Worker(
             new_worker_id(),
             endpoint.id,
             endpoint.version,
             self._clock.now(),
             due_at=self._clock.monotonic() + self._timings.start_limit_s,
+            throttled=throttled,
         )
         self.workers[worker.id] = worker
+        if not throttled:
+            self.begin(worker)
+        return worker
+
+    def begin(self, worker: Worker) -> None:
+        """Notes that a worker is about to be started now."""
+        worker.throttled = False
+        worker.started_at = self._clock.now()
+        worker.due_at = self._clock.monotonic() + self._timings.start_limit_s
         for tell in self.on_added:
             tell(worker)
-        return worker
 
     def remove(self, worker_id: str) -> None:
         """Notes that a worker is gone; the jobs it still had are lost."""
@@ -197,7 +206,7 @@ class Fleet:
 
     def _alarm_s(self, worker: Worker) -> float | None:
         """Returns in how many seconds the worker counts as dead, or as deaf to a stop signal."""
-        if worker.leaving is Leaving.AT_ONCE or worker.unhealthy:
+        if worker.leaving is Leaving.AT_ONCE or worker.unhealthy or worker.throttled:
             return None
         if not worker.ready:
             return worker.due_at - self._clock.monotonic()

@@ -13,6 +13,7 @@ import socket
 import subprocess
 import sys
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,24 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
 _SCRIPT = Path(__file__).with_name("guard.py")
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessPlan:
+    """A process to be started.
+
+    Args:
+        argv: The program and its arguments.
+        env: Its whole environment.
+        cwd: Its folder.
+        cleanup: A command that removes what it may leave outside its process group, in the same
+            environment; run when it has ended, however it has.
+    """
+
+    argv: Sequence[str]
+    env: Mapping[str, str]
+    cwd: Path
+    cleanup: Sequence[str] | None = None
 
 
 class GuardLine:
@@ -48,17 +67,13 @@ class GuardLine:
         stream, self._writer = await asyncio.open_connection(sock=ours)
         self._reader = asyncio.create_task(self._listen(stream))
 
-    async def spawn(
-        self, name: str, argv: Sequence[str], env: Mapping[str, str], cwd: Path, log: Path
-    ) -> int:
+    async def spawn(self, name: str, process: ProcessPlan, log: Path) -> int:
         """Starts a process in a session of its own.
 
         Args:
             name: What the worker is called on this line.
-            argv: The program and its arguments.
-            env: Its whole environment.
-            cwd: Its folder.
-            log: The file its output is appended to.
+            process: What to run.
+            log: The file its output is added to, each line with its time.
 
         Returns:
             The process id, which is also the id of its process group.
@@ -69,7 +84,13 @@ class GuardLine:
         started: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._starting[name] = started
         self._send(
-            op="spawn", name=name, argv=list(argv), env=dict(env), cwd=str(cwd), log=str(log)
+            op="spawn",
+            name=name,
+            argv=list(process.argv),
+            env=dict(process.env),
+            cwd=str(process.cwd),
+            log=str(log),
+            cleanup=process.cleanup and list(process.cleanup),
         )
         return await started
 

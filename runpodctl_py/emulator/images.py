@@ -58,26 +58,29 @@ def _home_of_bundled_worker() -> Path:
     return bundled if bundled.is_dir() else package.parent
 
 
-def environment(
-    worker: Worker,
-    template: Template,
-    command: WorkerCommand,
-    extra: Mapping[str, str],
-    platform: Mapping[str, str],
-) -> dict[str, str]:
-    """Returns a worker's whole environment.
+def inherited_environment() -> dict[str, str]:
+    """Returns what a worker's process has of this one's environment.
 
-    Little is inherited, so that no key of the person who runs the emulator reaches a handler.
-    Later ones win: inherited, the image's, this emulator's, the template's, the platform's.
+    That is little, so that no key of the person who runs the emulator reaches a handler.
     """
-    inherited = {
+    return {
         name: value
         for name, value in os.environ.items()
         if name in _INHERITED or name.startswith(_INHERITED_PREFIXES)
     }
+
+
+def environment(
+    worker: Worker,
+    template: Template,
+    extra: Mapping[str, str],
+    platform: Mapping[str, str],
+) -> dict[str, str]:
+    """Returns the variables a worker is given beside what its image or process has.
+
+    Later ones win: this emulator's, the template's, the platform's.
+    """
     return {
-        **inherited,
-        **command.env,
         **extra,
         **template.env,
         **platform,
@@ -87,16 +90,15 @@ def environment(
 
 
 def platform_environment(
-    url: str, worker: Worker, key: str, ping_interval_ms: int, home: Path
+    url: str, worker: Worker, key: str, ping_interval_ms: int
 ) -> dict[str, str]:
     """Returns what the platform tells a worker: where to ask, and as whom (5.1).
 
     The ids stand in the URLs themselves, because the SDK replaces some placeholders only in
-    some of them. HOME is an empty folder, because the SDK prefers a key it finds there.
+    some of them.
     """
     base, query = f"{url}/v2/{worker.endpoint_id}", "?gpu=local"
     return {
-        "HOME": str(home),
         "RUNPOD_WEBHOOK_GET_JOB": f"{base}/job-take/{worker.id}{query}",
         "RUNPOD_WEBHOOK_POST_OUTPUT": f"{base}/job-done/{worker.id}/$ID{query}",
         "RUNPOD_WEBHOOK_POST_STREAM": f"{base}/job-stream/{worker.id}/$ID{query}",

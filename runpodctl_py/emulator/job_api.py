@@ -141,7 +141,7 @@ class JobApi:
                     "initializing": health.workers[WorkerState.INITIALIZING],
                     "ready": idle + running,
                     "running": running,
-                    "throttled": 0,
+                    "throttled": health.workers[WorkerState.THROTTLED],
                     "unhealthy": health.workers[WorkerState.UNHEALTHY],
                 },
             }
@@ -167,8 +167,10 @@ class JobApi:
             now = self.state.job(job.endpoint_id, job.id)
             return now if now.status.final else None
 
-        await hold(request, self.bells, (job.id,), final, limit_s)
-        return bodies.answer(shape(self.state.job(job.endpoint_id, job.id)))
+        if not job.status.final:
+            ended = await hold(request, self.bells, (job.id,), final, limit_s)
+            job = ended or self.state.job(job.endpoint_id, job.id)
+        return bodies.answer(shape(job))
 
 
 OPERATIONS: Mapping[str, tuple[str, tuple[str, ...]]] = {

@@ -91,7 +91,7 @@ class JobBook:
         self._queues: dict[str, _Queue] = {}
         self._counters = dict(kept.counters)
         self.on_final: list[Callable[[Job], None]] = []
-        """Called with each job that has just become final."""
+        """Called with each job that has just become final; what they keep is kept with it."""
         for endpoint_id in endpoint_ids:
             self.open_queue(endpoint_id)
         for job in kept.jobs:
@@ -149,11 +149,12 @@ class JobBook:
 
     def add(self, job: Job) -> None:
         """Puts a new job at the end of its queue."""
-        self._store.add_job(job)
+        with self._store.together():
+            self._store.add_job(job)
+            self._requested(job)
         self._unfinished[job.id] = job
         self._schedule(job)
         self._enqueue(job)
-        self._requested(job)
 
     def retry(self, job: Job) -> Job:
         """Puts a failed job into its queue again, without what it had streamed.
@@ -165,13 +166,14 @@ class JobBook:
             raise bad_request(
                 f"job {job.id} is {job.status}; only FAILED and TIMED_OUT are retried"
             )
-        self._store.drop_chunks(job.id)
         job = job.retried(self._clock.now())
         self._unfinished[job.id] = job
-        self._store.update_job(job)
         self._schedule(job)
+        with self._store.together():
+            self._store.drop_chunks(job.id)
+            self._store.update_job(job)
+            self._requested(job)
         self._enqueue(job)
-        self._requested(job)
         return job
 
     def expire(self, job: Job, at: float) -> None:
@@ -219,7 +221,7 @@ class JobBook:
             self._enqueue(job)
 
     def move(self, job: Job) -> Job:
-        """Keeps and announces how a job stands now."""
+        """Keeps and announces how a job stands now, and what its end means for others."""
         before = self._unfinished[job.id]
         if before.status is JobStatus.IN_QUEUE and job.status.final:
             self._queues[job.endpoint_id].remove(job)
@@ -228,13 +230,14 @@ class JobBook:
         else:
             self._unfinished[job.id] = job
             self._schedule(job)
-        self._store.update_job(job)
-        self._count(before, job)
+        with self._store.together():
+            self._store.update_job(job)
+            self._count(before, job)
+            if job.status.final:
+                for tell in self.on_final:
+                    tell(job)
         self._ring(job.id)
         self._ring(SCALER)
-        if job.status.final:
-            for tell in self.on_final:
-                tell(job)
         return job
 
     def forget(self, job: Job) -> None:

@@ -4,10 +4,19 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from http import HTTPStatus
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runpodctl_py import __version__
 from runpodctl_py.emulator import bodies
+from runpodctl_py.emulator.bells import hold
+from runpodctl_py.emulator.errors import ControlPlaneError, JobApiError, bad_request
+from runpodctl_py.emulator.handlers import Handler, serve
+from runpodctl_py.emulator.job_book import SCALER
+from runpodctl_py.emulator.logs import read_tail
+from runpodctl_py.emulator.simulated import SimulatedWorkers
+from runpodctl_py.errors import EmulatorError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -15,9 +24,18 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
+    from runpodctl_py.emulator.bells import Bells
     from runpodctl_py.emulator.clock import Clock
     from runpodctl_py.emulator.model import Endpoint
+    from runpodctl_py.emulator.reloading import Reloader
+    from runpodctl_py.emulator.scaler import WorkerHost
     from runpodctl_py.emulator.state import State
+    from runpodctl_py.emulator.worker_record import Worker
+
+_BODY_LIMIT_BYTES = 1_000_000
+_TRIAL_S = 20.0
+"""How long an answer waits for a handler's first worker: longer than importing the SDK takes."""
+_TOLD_LINES = 15
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +46,17 @@ class LocalApi:
         state: What there is to show.
         clock: Where the time comes from.
         started_at: When the emulator started, in wall time.
+        host: Starts the first worker of a handler.
+        reloader: Watches the files of handlers.
+        bells: What tells of changes.
     """
 
     state: State
     clock: Clock
     started_at: float
+    host: WorkerHost
+    reloader: Reloader
+    bells: Bells
 
     async def status(self, _request: Request) -> Response:
         """GET /_local/status: the emulator and its endpoints."""
@@ -67,6 +91,35 @@ class LocalApi:
             }
         )
 
+    async def handlers(self, request: Request) -> Response:
+        """POST /_local/handlers: serves a handler of the person's own, and tries it.
+
+        The answer comes when its first worker is up or has failed, or after a while; it names the
+        worker's state and what it wrote last.
+        """
+        given = bodies.parse_object(await bodies.read(request, _BODY_LIMIT_BYTES))
+        handler, is_watched = _handler(given), bool(given.get("reload"))
+        if isinstance(self.host, SimulatedWorkers):
+            raise JobApiError(HTTPStatus.CONFLICT, "its workers are simulated and run no handler")
+        self.reloader.forget(handler.name)
+        try:
+            if is_watched:
+                self.reloader.watch(handler)
+            endpoint = serve(self.state, handler)
+        except (ControlPlaneError, EmulatorError) as error:
+            raise JobApiError(HTTPStatus.CONFLICT, str(error)) from error
+        self.host.start(endpoint, 1)
+        worker = self.state.fleet.of(endpoint.id)[-1]
+        await hold(request, self.bells, (SCALER,), lambda: _is_settled(worker), _TRIAL_S)
+        lines = read_tail(worker.log_path, _TOLD_LINES) if worker.log_path else []
+        return bodies.answer(
+            {
+                "endpointId": endpoint.id,
+                "worker": {"id": worker.id, "state": worker.state},
+                "log": [each.text for each in lines],
+            }
+        )
+
     def _endpoint(self, endpoint: Endpoint) -> dict[str, Any]:
         health = self.state.health(endpoint.id)
         states = Counter(each.state for each in self.state.fleet.of(endpoint.id))
@@ -85,8 +138,21 @@ class LocalApi:
         }
 
 
+def _is_settled(worker: Worker) -> bool | None:
+    return True if worker.unhealthy or worker.ready or worker.throttled else None
+
+
+def _handler(given: Mapping[str, Any]) -> Handler:
+    try:
+        path, python = Path(given["path"]), Path(given["python"])
+        return Handler(given["name"], path, python, tuple(given["args"]))
+    except (KeyError, TypeError) as error:
+        raise bad_request(f"this describes no handler: {error}") from error
+
+
 OPERATIONS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "status": ("status", ("GET",)),
     "workers": ("workers", ("GET",)),
+    "handlers": ("handlers", ("POST",)),
 }
 """Path below /_local to method of `LocalApi` and HTTP methods."""

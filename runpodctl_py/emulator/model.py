@@ -1,6 +1,7 @@
-"""What the control plane keeps: templates and endpoints, with RunPod's fields and defaults.
+"""What the control plane keeps: templates, endpoints, releases, what belongs to the account.
 
-Plain values. The rules for changing them are in `control.py`, their storage in `store.py`.
+Plain values with RunPod's fields and defaults. The rules for changing them are in `control.py` and
+`account.py`, their storage in `store.py`.
 """
 
 from __future__ import annotations
@@ -59,6 +60,11 @@ def snake_case(name: str) -> str:
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
 
 
+def camel_case(name: str) -> str:
+    """Returns our name of a field as RunPod's: `container_disk_in_gb` as `containerDiskInGb`."""
+    return re.sub(r"_([a-z])", lambda match: match[1].upper(), name)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Template:
     """A container template (`PodTemplate`, API reference 1.3)."""
@@ -88,7 +94,10 @@ class Template:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
-    """A serverless endpoint (API reference 1.4); defaults are what RunPod resets to."""
+    """A serverless endpoint (API reference 1.4); defaults are what RunPod resets to.
+
+    RunPod shows all but `changed_at`: when somebody last saved it.
+    """
 
     id: str
     name: str
@@ -116,6 +125,7 @@ class Endpoint:
     model_references: Sequence[str] = ()
     hub_release_id: str | None = None
     version: int = 0
+    changed_at: float | None = None
 
 
 KEPT_ON_UPDATE = (
@@ -140,3 +150,101 @@ STARTS_A_RELEASE = (
     "flash_boot_type",
 )
 """The fields whose change replaces an endpoint's workers (API reference 1.4)."""
+
+TEMPLATE_STARTS_A_RELEASE = (
+    "image_name",
+    "docker_args",
+    "container_disk_in_gb",
+    "volume_mount_path",
+    "ports",
+    "ports_config",
+    "env",
+    "start_jupyter",
+    "start_script",
+    "start_ssh",
+    "advanced_start",
+    "container_registry_auth_id",
+)
+"""The same for a template's fields: all that a container is made of."""
+
+
+@dataclass(frozen=True, slots=True)
+class RegistryAuth:
+    """What is needed to pull private images; only id and name ever leave the emulator (1.5)."""
+
+    id: str
+    name: str
+    username: str = field(repr=False)
+    password: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """A value that templates name and only workers see (1.5)."""
+
+    id: str
+    name: str
+    value: str = field(repr=False)
+    description: str
+    created_at: float
+    updated_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkVolume:
+    """Storage that endpoints of one data centre share (1.5, 3.2).
+
+    The emulator keeps the record only: its workers are given no such folder.
+    """
+
+    id: str
+    name: str
+    size_gb: int
+    data_center_id: str
+    type: str
+    created_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class DiffEntry:
+    """One field that a release changed, under RunPod's name, such as `template.imageName`."""
+
+    field: str
+    old: Any
+    new: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """One version of an endpoint and what it changed (3.2)."""
+
+    id: str
+    endpoint_id: str
+    version: int
+    created_at: float
+    diff: tuple[DiffEntry, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerRun:
+    """A worker's life, as it is billed (section 2).
+
+    Args:
+        id: The worker's id.
+        endpoint_id: Whose worker it is.
+        gpu_type_id: The card it has; None for a CPU worker, or if the endpoint names no pool.
+        gpu_count: How many of them.
+        disk_gb: Its container disk.
+        started_at: When it was started, in seconds since 1970.
+        ended_at: When it was gone; None while it runs.
+        instance_id: The CPU instance it is, if it is one.
+    """
+
+    id: str
+    endpoint_id: str
+    gpu_type_id: str | None
+    gpu_count: int
+    disk_gb: int
+    started_at: float
+    ended_at: float | None = None
+    instance_id: str | None = None

@@ -3,13 +3,17 @@
 `plan` decides from plain values; `Scaler` asks it whenever something changed or is due, and has
 `workers.py` carry it out. RunPod's rules are in API reference 4.6; what differs here is that the
 first worker starts at once, because nobody pays for it. Jobs of low priority start none (4.2).
+
+A new version of an endpoint replaces its workers one after the other (a rolling release): those
+of an old version get no more jobs and go when theirs are done, idle ones at once. As long as old
+ones are at work, new ones fill up what is left of `workersMax`; one of them may always come.
 """
 
 from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from runpodctl_py.emulator.job_book import SCALER
 from runpodctl_py.emulator.worker_record import Leaving
@@ -23,7 +27,6 @@ if TYPE_CHECKING:
     from runpodctl_py.emulator.model import Endpoint
     from runpodctl_py.emulator.state import State
     from runpodctl_py.emulator.worker_record import Worker
-    from runpodctl_py.emulator.workers import Workers
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +35,7 @@ class Plan:
 
     Args:
         start: How many to start.
-        stop: The ids of those that may go.
+        stop: The ids of those that get no more jobs, and go when theirs are done.
         look_again_s: In how many seconds time alone will change the answer, if ever.
     """
 
@@ -63,13 +66,20 @@ def plan(
     queue = [each for each in queue if not each.policy.low_priority]
     late = _late(endpoint, queue, clock)
     wanted = max(endpoint.workers_min, _wanted(endpoint, queue, in_progress, current, late))
-    wanted = min(wanted, endpoint.workers_max)
+    wanted = min(wanted, _room(endpoint, workers))
     # A sick worker is replaced once it is gone: only then is it known how long to wait.
     sick = any(each.unhealthy and each.leaving is not None for each in workers)
     start = 0 if sick else max(0, wanted - len(current))
     stop = _superfluous(endpoint, serving, start, clock)
+    stop += tuple(each.id for each in current[wanted:] if each.throttled and each.id not in stop)
     waits = [*_idle_ends_s(endpoint, current, clock), *_late_in_s(endpoint, queue, late, clock)]
     return Plan(start, stop, min(waits, default=None))
+
+
+def _room(endpoint: Endpoint, workers: Sequence[Worker]) -> int:
+    """Returns how many workers of the endpoint's present version there may be."""
+    old_at_work = sum(1 for each in workers if each.jobs and each.version != endpoint.version)
+    return min(endpoint.workers_max, max(1, endpoint.workers_max - old_at_work))
 
 
 def _wanted(
@@ -115,7 +125,7 @@ def _superfluous(
     endpoint: Endpoint, serving: Sequence[Worker], starting: int, clock: Clock
 ) -> tuple[str, ...]:
     """Returns the workers that may go: outdated, too many, or idle for too long."""
-    outdated = [each.id for each in serving if each.version != endpoint.version and not each.jobs]
+    outdated = [each.id for each in serving if each.version != endpoint.version]
     current = [each for each in serving if each.version == endpoint.version]
     stop: list[str] = []
     for worker in sorted(
@@ -140,6 +150,30 @@ def _idle_ends_s(endpoint: Endpoint, current: Iterable[Worker], clock: Clock) ->
             yield left_s
 
 
+class WorkerHost(Protocol):
+    """What carries plans out: `workers.py` with processes, `simulated.py` without."""
+
+    async def open(self) -> None:
+        """Prepares to start workers; called once, before all else."""
+        ...
+
+    def start(self, endpoint: Endpoint, count: int) -> None:
+        """Begins to start some workers of an endpoint."""
+        ...
+
+    def stop(self, worker_id: str, how: Leaving) -> None:
+        """Begins to stop a worker; more than once is the same as once."""
+        ...
+
+    def pause_s(self, endpoint_id: str) -> float:
+        """Returns how long to wait before starting workers of an endpoint again."""
+        ...
+
+    async def close(self) -> None:
+        """Stops all workers; jobs that do not end with it are left for the next start."""
+        ...
+
+
 class Scaler:
     """Keeps every endpoint's workers as planned, until it is cancelled.
 
@@ -150,7 +184,7 @@ class Scaler:
         clock: Where the time comes from.
     """
 
-    def __init__(self, state: State, workers: Workers, bells: Bells, clock: Clock) -> None:
+    def __init__(self, state: State, workers: WorkerHost, bells: Bells, clock: Clock) -> None:
         self._state = state
         self._workers = workers
         self._bells = bells
@@ -171,12 +205,16 @@ class Scaler:
     def step(self) -> float | None:
         """Acts once on everything that is due; returns in how many seconds to act again."""
         self._state.sweep()
+        self._send_away()
+        endpoints = list(self._state.control.endpoints.values())
+        # Last: a worker that is started now has a time limit, too.
+        waits = [*map(self._carry_out, endpoints), self._state.next_due_s()]
+        return min((each for each in waits if each is not None), default=None)
+
+    def _send_away(self) -> None:
         for worker in list(self._state.fleet.workers.values()):
             if worker.leaving is not None and worker.due_to_go:
                 self._workers.stop(worker.id, worker.leaving)
-        endpoints = list(self._state.control.endpoints.values())
-        waits = [self._state.next_due_s(), *map(self._carry_out, endpoints)]
-        return min((each for each in waits if each is not None), default=None)
 
     def _carry_out(self, endpoint: Endpoint) -> float | None:
         state = self._state
@@ -189,8 +227,8 @@ class Scaler:
             self._clock,
         )
         for worker_id in todo.stop:
+            # It rings; `_send_away` ends it now, or when its jobs are done.
             state.fleet.leave(worker_id, Leaving.IN_PEACE)
-            self._workers.stop(worker_id, Leaving.IN_PEACE)
         waits = [todo.look_again_s]
         if todo.start and (pause_s := self._workers.pause_s(endpoint.id)) > 0:
             waits.append(pause_s)

@@ -10,26 +10,33 @@ import asyncio
 import secrets
 import socket
 from contextlib import AsyncExitStack, closing, contextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
 from runpodctl_py.emulator.app import Apis, Keys, make_app
+from runpodctl_py.emulator.batch_api import BatchApi
 from runpodctl_py.emulator.bells import Bells
 from runpodctl_py.emulator.config import PREFERRED_PORT, EmulatorConfig
 from runpodctl_py.emulator.data_folder import kept_token, make_private
 from runpodctl_py.emulator.graphql import GraphQLApi, load_schema
 from runpodctl_py.emulator.job_api import JobApi
 from runpodctl_py.emulator.local_api import LocalApi
-from runpodctl_py.emulator.scaler import Scaler
+from runpodctl_py.emulator.openai_api import OpenAiApi
+from runpodctl_py.emulator.rate_limits import RateLimits
+from runpodctl_py.emulator.reloading import Reloader
+from runpodctl_py.emulator.rest import RestApi
+from runpodctl_py.emulator.scaler import Scaler, WorkerHost
+from runpodctl_py.emulator.simulated import SimulatedWorkers
 from runpodctl_py.emulator.state import State
 from runpodctl_py.emulator.store import SqliteStore
+from runpodctl_py.emulator.webhooks import Postman
 from runpodctl_py.emulator.worker_api import WorkerApi
 from runpodctl_py.emulator.workers import Workers
 from runpodctl_py.errors import EmulatorError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Coroutine, Iterator
 
 _HOST = "127.0.0.1"
 _BACKLOG = 1024
@@ -42,10 +49,15 @@ class LocalRunPod:
 
     Args:
         config: What is to be known before it starts.
+        on_broken: Called when a part of it has failed, without which no worker would start any
+            more; `stop` then raises why.
     """
 
-    def __init__(self, config: EmulatorConfig) -> None:
+    def __init__(
+        self, config: EmulatorConfig, on_broken: Callable[[], None] = lambda: None
+    ) -> None:
         self._config = config
+        self._on_broken = on_broken
         self.url = ""
         """Where it answers, such as http://127.0.0.1:8765; empty before `start`."""
         self.token = ""
@@ -77,26 +89,59 @@ class LocalRunPod:
         self.url = f"http://{_HOST}:{listener.getsockname()[1]}"
         self.token = config.token or kept_token(config.data_folder)
         store = ending.enter_context(closing(SqliteStore(config.data_folder / "state.sqlite3")))
-        state = State(store, config.clock, config.timings, bells.ring, config.worker_quota)
+        state = State(
+            store,
+            config.clock,
+            config.timings,
+            bells.ring,
+            config.worker_quota,
+            strict=config.strict,
+        )
         keys = Keys(self.token, f"worker_{secrets.token_hex(16)}")
-        server = _Server(make_app(_apis(config, state, bells), keys))
+        limits = RateLimits(state.control.endpoints, config.clock) if config.rate_limits else None
+        workers = self._workers(state, keys.worker)
+        reloader = Reloader(state, lambda endpoint: workers.start(endpoint, 1))
+        ending.push_async_callback(reloader.close)
+        local = LocalApi(state, config.clock, config.clock.now(), workers, reloader, bells)
+        server = _Server(make_app(_apis(config, state, bells, local, keys), keys, limits))
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         ending.push_async_callback(_served, server, serving)
         ending.callback(bells.close)
-        workers = Workers(config, state, self.url, keys.worker)
+        posting = self._going_on(Postman(state.deliveries, bells).run())
+        ending.push_async_callback(_cancelled, posting)
         ending.push_async_callback(workers.close)
         await workers.open()
-        scaling = asyncio.create_task(Scaler(state, workers, bells, config.clock).run())
+        scaling = self._going_on(Scaler(state, workers, bells, config.clock).run())
         ending.push_async_callback(_cancelled, scaling)
         await server.ready.wait()
 
+    def _going_on(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Starts what must not end by itself; should it fail, whoever owns this is told."""
 
-def _apis(config: EmulatorConfig, state: State, bells: Bells) -> Apis:
+        def ended(task: asyncio.Task[None]) -> None:
+            if not task.cancelled() and task.exception() is not None:
+                self._on_broken()
+
+        task = asyncio.create_task(work)
+        task.add_done_callback(ended)
+        return task
+
+    def _workers(self, state: State, key: str) -> WorkerHost:
+        config = self._config
+        if config.simulation is not None:
+            return SimulatedWorkers(config.simulation, state.fleet, self._bells, config.clock)
+        return Workers(config, state, self.url, key)
+
+
+def _apis(config: EmulatorConfig, state: State, bells: Bells, local: LocalApi, keys: Keys) -> Apis:
     return Apis(
-        GraphQLApi(state, load_schema()),
+        GraphQLApi(state, load_schema(), config.introspection),
         JobApi(state, bells),
         WorkerApi(state, bells, config.timings),
-        LocalApi(state, config.clock, config.clock.now()),
+        local,
+        RestApi(state, bells, config, user_key=keys.user, worker_key=keys.worker),
+        BatchApi(state),
+        OpenAiApi(state, bells),
     )
 
 

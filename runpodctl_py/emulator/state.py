@@ -2,8 +2,8 @@
 
 It does no I/O of its own and never waits: the APIs call it, a sweep tells it that time has
 passed, and whoever waits is woken by name through `ring`. It decides what the words of clients
-mean; those of workers are `fleet.py`'s. Templates and endpoints are kept by `control.py`, jobs by
-`job_book.py`.
+mean; those of workers are `fleet.py`'s. Templates and endpoints are kept by `control.py`, what
+they refer to by `account.py`, jobs by `job_book.py`; `billing.py` counts what workers cost.
 """
 
 from __future__ import annotations
@@ -11,11 +11,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from runpodctl_py.emulator.account import Account
+from runpodctl_py.emulator.batch_book import BatchBook
+from runpodctl_py.emulator.billing import Billing
 from runpodctl_py.emulator.control import ControlPlane, EndpointDraft, TemplateDraft
+from runpodctl_py.emulator.endpoint_rules import next_idle_limit_s
 from runpodctl_py.emulator.errors import endpoint_not_found
 from runpodctl_py.emulator.fleet import Fleet
+from runpodctl_py.emulator.handlers import Handlers
 from runpodctl_py.emulator.job_book import SCALER, JobBook
 from runpodctl_py.emulator.jobs import RETENTION_S, Job, JobStatus, Policy, new_job_id
+from runpodctl_py.emulator.releases import Releases
+from runpodctl_py.emulator.webhooks import Deliveries
 from runpodctl_py.emulator.worker_record import Leaving, WorkerState
 
 if TYPE_CHECKING:
@@ -47,6 +54,7 @@ class State:
         ring: Called with the id of a job, a worker or an endpoint, or `SCALER`, when something
             about it has changed that somebody may wait for.
         worker_quota: The most workers all endpoints may ask for together.
+        strict: Whether an endpoint's workers must be 0 before it is deleted.
     """
 
     def __init__(
@@ -56,13 +64,33 @@ class State:
         timings: Timings,
         ring: Callable[[str], None],
         worker_quota: int,
+        *,
+        strict: bool = False,
     ) -> None:
+        self._store = store
         self._clock = clock
         self._ring = ring
         kept = store.load()
-        self.control = ControlPlane(store, kept, clock.now, worker_quota)
+        self.account = Account(store, kept, clock.now, self._user_of)
+        self.releases = Releases(store, kept, clock.now)
+        self.control = ControlPlane(
+            store,
+            kept,
+            clock.now,
+            self.account,
+            self.releases,
+            worker_quota=worker_quota,
+            strict=strict,
+        )
+        self.handlers = Handlers(store, kept)
+        self.billing = Billing(store, kept, clock.now, self.control.configuration)
         self.jobs = JobBook(store, kept, self.control.endpoints, clock, ring)
+        self.deliveries = Deliveries(store, kept, clock, ring)
+        self.jobs.on_final.append(self.deliveries.owe)
+        self.batches = BatchBook(store, kept, self.jobs, clock)
         self.fleet = Fleet(self.jobs, clock, timings, ring)
+        self.fleet.on_added.append(self.billing.started)
+        self.fleet.on_removed.append(self.billing.ended)
 
     # The control plane: its rules, and what they mean for jobs and workers.
 
@@ -87,12 +115,18 @@ class State:
 
     def delete_endpoint(self, endpoint_id: str) -> None:
         """Deletes an endpoint with its jobs; its workers have to go."""
-        self.control.delete_endpoint(endpoint_id)
-        for job in self.jobs.unfinished(endpoint_id):
-            self._forget(job)
-        self.jobs.close_queue(endpoint_id)
+        with self._store.together():
+            self.control.delete_endpoint(endpoint_id)
+            self.batches.forget(endpoint_id)
+            for job in self.jobs.unfinished(endpoint_id):
+                self._forget(job)
+            self.jobs.close_queue(endpoint_id)
         for worker in self.fleet.of(endpoint_id):
             self.fleet.leave(worker.id, Leaving.AT_ONCE)
+
+    def now(self) -> float:
+        """Returns the wall time, in seconds since 1970."""
+        return self._clock.now()
 
     # Jobs, as their clients see them.
 
@@ -165,7 +199,10 @@ class State:
         Raises:
             JobApiError: As for `job`, or it did not fail.
         """
-        return self.jobs.retry(self.job(endpoint_id, job_id))
+        with self._store.together():
+            job = self.jobs.retry(self.job(endpoint_id, job_id))
+            self.batches.retried(job)
+        return job
 
     def purge_queue(self, endpoint_id: str) -> int:
         """Cancels all jobs that wait, and returns how many that were.
@@ -199,7 +236,7 @@ class State:
             JobApiError: There is no such endpoint.
         """
         self.endpoint(endpoint_id)
-        staying = [each for each in self.fleet.of(endpoint_id) if each.leaving is None]
+        staying = [each for each in self.fleet.of(endpoint_id) if not each.due_to_go]
         return Health(
             counters=self.jobs.counters(endpoint_id),
             in_queue=self.jobs.queued(endpoint_id),
@@ -213,16 +250,44 @@ class State:
         """Does everything that is due by now: expiry, execution timeouts, silent workers."""
         for job in self.jobs.due():
             if job.forgotten_at <= self._clock.now():
-                self._forget(job)
+                with self._store.together():
+                    self._forget(job)
+                    self.batches.ended(job)
             else:
                 self._time_out(job)
         self.jobs.forget_final()
         self.fleet.sweep()
+        self.billing.sweep()
+        self._limit_idle()
 
     def next_due_s(self) -> float | None:
         """Returns in how many seconds `sweep` has something to do, if nothing else happens."""
-        waits = (self.jobs.next_due_s(), self.fleet.next_due_s())
+        idle = (
+            next_idle_limit_s(each, self._idle_s(each)) for each in self.control.endpoints.values()
+        )
+        waits = (
+            self.jobs.next_due_s(),
+            self.fleet.next_due_s(),
+            self.billing.next_due_s(),
+            *idle,
+        )
         return min((max(0.0, each) for each in waits if each is not None), default=None)
+
+    def _user_of(self, resource_id: str) -> str | None:
+        # The account is made first: the control plane needs it, and it needs this only later.
+        return self.control.user_of(resource_id)
+
+    def _limit_idle(self) -> None:
+        """Takes workers from endpoints without a request for days (API reference 1.4)."""
+        for endpoint in list(self.control.endpoints.values()):
+            if self.control.limit_idle(endpoint.id, self._idle_s(endpoint)):
+                self._ring(SCALER)
+
+    def _idle_s(self, endpoint: Endpoint) -> float:
+        """Returns how long ago an endpoint was used; saving it counts, or it would be undone."""
+        requested_at = self.jobs.counters(endpoint.id).requested_at
+        used_at = max(endpoint.created_at, endpoint.changed_at or 0.0, requested_at or 0.0)
+        return self._clock.now() - used_at
 
     def _cancel(self, job: Job) -> Job:
         self._stop(job)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -20,6 +20,7 @@ from runpodctl_py.errors import EmulatorError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     Fields = Mapping[str, Any]
@@ -203,6 +204,13 @@ class Store(Protocol):
         """Forgets a job's pieces, those up to a number or all."""
         ...
 
+    def together(self) -> AbstractContextManager[None]:
+        """Keeps everything that is written inside, or nothing if the process is killed in it.
+
+        May stand inside another one, of which it then is a part.
+        """
+        ...
+
     def close(self) -> None:
         """Ends the store; no call may follow."""
         ...
@@ -221,10 +229,13 @@ class SqliteStore:
     def __init__(self, path: Path | str) -> None:
         with _translated():
             self._connection = sqlite3.connect(path, isolation_level=None)
-            self._connection.row_factory = sqlite3.Row
-            self._connection.execute("PRAGMA journal_mode = WAL")
-            self._connection.execute("PRAGMA synchronous = NORMAL")
-            self._migrate()
+            with ExitStack() as failing:
+                failing.callback(self._connection.close)
+                self._connection.row_factory = sqlite3.Row
+                self._connection.execute("PRAGMA journal_mode = WAL")
+                self._connection.execute("PRAGMA synchronous = NORMAL")
+                self._migrate()
+                failing.pop_all()
 
     def load(self) -> Snapshot:
         """Returns what is kept in memory, too."""
@@ -332,7 +343,9 @@ class SqliteStore:
 
     def next_forgotten_at(self) -> float | None:
         """Returns when `drop_forgotten` next has something to do, in seconds since 1970."""
-        (row,) = self._rows("SELECT min(forgotten_at) AS first FROM job")
+        # The condition is what the index is made for; without it, every job is looked at.
+        statement = "SELECT min(forgotten_at) AS first FROM job WHERE forgotten_at IS NOT NULL"
+        (row,) = self._rows(statement)
         first: float | None = row["first"]
         return first
 
@@ -352,6 +365,23 @@ class SqliteStore:
         self._write(
             "DELETE FROM chunk WHERE job_id = ? AND (? IS NULL OR number <= ?)", job_id, last, last
         )
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Keeps everything that is written inside, or nothing if the process is killed in it.
+
+        May stand inside another one, of which it then is a part.
+        """
+        if self._connection.in_transaction:
+            yield
+            return
+        self._write("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._write("ROLLBACK")
+            raise
+        self._write("COMMIT")
 
     def close(self) -> None:
         """Ends the store; no call may follow."""

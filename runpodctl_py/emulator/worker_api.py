@@ -29,8 +29,9 @@ if TYPE_CHECKING:
 _DRAINED_HOLD_S = 0.25
 """How long a leaving worker's polls are held: short enough to let it go, too long to spin on."""
 
-_MAX_RESULT_BYTES = 256 * 1024 * 1024
-"""RunPod takes 20 MB from a worker; a larger result is refused by its clients' limits, not here."""
+MAX_RESULT_BYTES = 20 * 1024 * 1024
+"""How large a result may be (API reference 4.1). The SDK does not repeat a refused one, so the job
+is lost, and fails after its retry, as on RunPod."""
 
 MAX_CHUNK_BYTES = 1024 * 1024
 """How large a piece of a stream may be (API reference 4.3)."""
@@ -104,7 +105,7 @@ class WorkerApi:
     async def job_done(self, request: Request) -> Response:
         """POST /job-done/{worker}/{job}: a result, a failure or a progress update."""
         worker_id, job_id = self._addressed(request)
-        message = bodies.parse_object(await bodies.read(request, _MAX_RESULT_BYTES))
+        message = bodies.parse_object(await bodies.read(request, MAX_RESULT_BYTES))
         if message.get("status") == "IN_PROGRESS":
             self.state.fleet.progress(worker_id, job_id, message.get("output"))
             return Response()
@@ -119,7 +120,7 @@ class WorkerApi:
     async def job_stream(self, request: Request) -> Response:
         """POST /job-stream/{worker}/{job}: a piece of a streamed output."""
         worker_id, job_id = self._addressed(request)
-        message = bodies.parse_object(await bodies.read(request, _MAX_RESULT_BYTES))
+        message = bodies.parse_object(await bodies.read(request, MAX_RESULT_BYTES))
         for piece in _pieces(message.get("output")):
             self.state.fleet.chunk(worker_id, job_id, piece)
         return Response()

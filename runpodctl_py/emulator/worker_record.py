@@ -20,6 +20,7 @@ class WorkerState(StrEnum):
     INITIALIZING = "INITIALIZING"
     IDLE = "IDLE"
     RUNNING = "RUNNING"
+    THROTTLED = "THROTTLED"
     UNHEALTHY = "UNHEALTHY"
 
 
@@ -45,6 +46,7 @@ class Worker:
         due_at: When it counts as stuck, unless it has asked for a job by then.
         pid: Its process, while there is one.
         log_path: Where its output goes.
+        throttled: Whether it waits for room on this machine, without a process.
     """
 
     id: str
@@ -56,6 +58,7 @@ class Worker:
     log_path: Path | None = None
     ready: bool = False
     unhealthy: bool = False
+    throttled: bool = False
     leaving: Leaving | None = None
     jobs: set[str] = field(default_factory=set)
     idle_since: float | None = None
@@ -71,6 +74,8 @@ class Worker:
         """The state RunPod would show."""
         if self.unhealthy:
             return WorkerState.UNHEALTHY
+        if self.throttled:
+            return WorkerState.THROTTLED
         if not self.ready:
             return WorkerState.INITIALIZING
         return WorkerState.RUNNING if self.jobs else WorkerState.IDLE

@@ -4,8 +4,8 @@ with LocalRunPodServer(tmp_path, images={"mine": WorkerCommand([...])}) as runpo
     subprocess.run(command, env={**os.environ, **runpod.environment()})
 """
 
-from runpodctl_py.emulator.config import Timings, WorkerCommand
+from runpodctl_py.emulator.config import Simulation, Timings, WorkerCommand
 from runpodctl_py.testing.clock import FakeClock
 from runpodctl_py.testing.server import LocalRunPodServer
 
-__all__ = ["FakeClock", "LocalRunPodServer", "Timings", "WorkerCommand"]
+__all__ = ["FakeClock", "LocalRunPodServer", "Simulation", "Timings", "WorkerCommand"]

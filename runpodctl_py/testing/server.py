@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self
 
 from runpodctl_py.emulator.config import EmulatorConfig, Timings, WorkerCommand
@@ -93,7 +94,9 @@ class LocalRunPodServer:
         traceback: TracebackType | None,
     ) -> None:
         if self._loop is not None and self._stop is not None:
-            self._loop.call_soon_threadsafe(self._stop.set)
+            # A loop that is closed already belongs to an emulator that has failed.
+            with suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join()
         if self._failure is not None:
             raise self._failure
@@ -110,7 +113,7 @@ class LocalRunPodServer:
         from runpodctl_py.emulator.server import LocalRunPod
 
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
-        runpod = LocalRunPod(self._config)
+        runpod = LocalRunPod(self._config, on_broken=self._stop.set)
         await runpod.start()
         self._runpod = runpod
         self._started.set()

@@ -15,9 +15,15 @@ def ready(_announcement: Announcement) -> None:
     sys.stdout.flush()
 
 
-HANDLER = """import time, runpod
+HANDLER = """import pathlib, time, runpod
 def handler(job):
-    time.sleep(job["input"].get("sleep_s", 0) if isinstance(job["input"], dict) else 0)
+    task = job["input"] if isinstance(job["input"], dict) else {}
+    time.sleep(task.get("sleep_s", 0))
+    if "runs" in task:
+        with open(task["runs"], "a") as runs:
+            runs.write(job["id"] + chr(10))
+        while not pathlib.Path(task["until"]).exists():
+            time.sleep(0.01)
     return job["input"]
 runpod.serverless.start({"handler": handler})"""
 

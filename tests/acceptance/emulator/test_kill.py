@@ -24,6 +24,9 @@ dockerArgs: "", containerDiskInGb: 5, volumeInGb: 0, env: [], isServerless: true
 SAVE_ENDPOINT = """mutation ($t: String) { saveEndpoint(input: {name: "e", templateId: $t,
 workersMin: 1, workersMax: 1}) { id } }"""
 
+READ_ALL = """{ myself { endpoints { id name templateId workersMin workersMax scalerType version
+createdAt } podTemplates { id name imageName env { key value } boundEndpointId } } }"""
+
 
 @pytest.fixture
 def connect(folder: Path) -> Iterator[Callable[[], httpx.Client]]:
@@ -71,6 +74,7 @@ def is_gone(group: int) -> bool:
     return False
 
 
+@pytest.mark.proves("rule: no-orphans")
 @pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGTERM])
 def test_no_worker_survives_the_emulator(
     emulator: Emulator,
@@ -106,6 +110,7 @@ def test_no_worker_survives_its_guard(
     eventually(lambda: is_gone(group))
 
 
+@pytest.mark.proves("rule: no-orphans")
 def test_a_killed_workers_ping_process_is_killed_too(
     emulator: Emulator, connect: Callable[[], httpx.Client], eventually: Eventually
 ) -> None:
@@ -167,22 +172,43 @@ def test_a_killed_emulators_litter_is_removed_by_the_next(
     assert (folder / "logs" / worker["endpointId"] / f"{worker['id']}.log").is_file()
 
 
-def test_jobs_outlive_a_killed_emulator(
-    emulator: Emulator, connect: Callable[[], httpx.Client]
+@pytest.mark.proves("rule: restart")
+def test_everything_outlives_a_killed_emulator(
+    tmp_path: Path,
+    emulator: Emulator,
+    connect: Callable[[], httpx.Client],
+    eventually: Eventually,
 ) -> None:
-    """A result stays, and what was running or waiting is done by the next emulator."""
+    """Endpoints, templates, results and counters; what was running or waiting is done once more."""
+    runs, until = tmp_path / "runs", tmp_path / "go on"
     process = emulator()
     client = connect()
-    endpoint_id = make_endpoint(client)
-    url = f"/v2/{endpoint_id}"
+    url = f"/v2/{make_endpoint(client)}"
     done = client.post(f"{url}/runsync", json={"input": "hello"}).json()
-    jobs = [client.post(f"{url}/run", json={"input": "hello"}).json()["id"] for _ in range(2)]
+    task = {"runs": str(runs), "until": str(until)}
+    running, waiting = (
+        client.post(f"{url}/run", json={"input": task}).json()["id"] for _ in range(2)
+    )
+    eventually(runs.exists)
+    assert client.get(f"{url}/status/{running}").json()["status"] == "IN_PROGRESS"
+    before = client.post("/graphql", json={"query": READ_ALL}).json()
     process.kill()
     process.wait()
 
+    until.touch()
     emulator()
     client = connect()
+    assert client.post("/graphql", json={"query": READ_ALL}).json() == before
     assert client.get(f"{url}/status/{done['id']}").json() == done
-    for job_id in jobs:
+    for job_id in (running, waiting):
         final = client.get(f"{url}/status-sync/{job_id}?wait=20000").json()
-        assert (final["status"], final["output"]) == ("COMPLETED", "hello")
+        assert (final["status"], final["output"]) == ("COMPLETED", task)
+        assert "retries" not in final
+    assert runs.read_text().split() == [running, running, waiting]
+    assert client.get(f"{url}/health").json()["jobs"] == {
+        "completed": 3,
+        "failed": 0,
+        "inProgress": 0,
+        "inQueue": 0,
+        "retried": 0,
+    }

@@ -171,15 +171,21 @@ class Stage:
 
 
 @contextmanager
-def served(folder: Path, timings: Timings) -> Iterator[Client]:
+def served(folder: Path, timings: Timings, **options: Any) -> Iterator[Client]:
     """A local RunPod that knows the handlers beside this file."""
     images = {
         name: WorkerCommand([sys.executable, "-u", str(HANDLERS / f"{name}.py")])
-        for name in ("plain", "four_at_once", "puppet")
+        for name in (
+            *("plain", "four_at_once", "puppet"),
+            *("generator", "async_generator", "refreshing", "unfit"),
+            "like_vllm",
+        )
     }
     env = {"PUPPET_PIPE": str(folder / "pipe")}
     with (
-        LocalRunPodServer(folder, images=images, worker_env=env, timings=timings) as server,
+        LocalRunPodServer(
+            folder, images=images, worker_env=env, timings=timings, **options
+        ) as server,
         Client(server) as client,
     ):
         yield client
@@ -189,6 +195,12 @@ def served(folder: Path, timings: Timings) -> Iterator[Client]:
 def start(tmp_path: Path) -> Callable[..., AbstractContextManager[Client]]:
     """Starts local RunPods, one after the other on the same folder, with some timings."""
     return lambda **timings: served(tmp_path / "local", replace(SHORT, **timings))
+
+
+@pytest.fixture
+def start_with(tmp_path: Path) -> Callable[..., AbstractContextManager[Client]]:
+    """Starts local RunPods, one after the other on the same folder, with some options."""
+    return lambda **options: served(tmp_path / "local", SHORT, **options)
 
 
 @pytest.fixture(scope="module")

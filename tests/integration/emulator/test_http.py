@@ -34,6 +34,7 @@ def graphql(client: Client, query: str) -> tuple[int, Any]:
     return answer.status_code, answer.json()
 
 
+@pytest.mark.proves("rule: graphql-business-errors", "graphql: Mutation.deleteTemplate")
 def test_a_business_error_is_answered_with_200(client: Client) -> None:
     """With the operation's path, RunPod's code, and null for its data."""
     status, body = graphql(client, 'mutation { deleteTemplate(templateName: "nobody") }')
@@ -50,10 +51,11 @@ def test_a_business_error_is_answered_with_200(client: Client) -> None:
     }
 
 
+@pytest.mark.proves("rule: graphql-validation-errors", "rule: introspection-off")
 @pytest.mark.parametrize(
     ("query", "code", "words"),
     [
-        ("{ myself { nothing } }", "GRAPHQL_VALIDATION_FAILED", "Cannot query field 'nothing'"),
+        ("{ myself { nothing } }", "GRAPHQL_VALIDATION_FAILED", 'Cannot query field "nothing"'),
         (
             'mutation { saveTemplate(input: {name: "t", dockerStartCmd: "x"}) { id } }',
             "GRAPHQL_VALIDATION_FAILED",
@@ -72,6 +74,7 @@ def test_an_invalid_document_is_answered_with_400(
     assert words in str(body["errors"])
 
 
+@pytest.mark.proves("rule: graphql-literals-and-variables", "graphql: Query.podTemplate")
 def test_variables_and_operation_names_work(client: Client) -> None:
     """And a variable of the wrong type is the client's mistake."""
     query = "query A { myself { id } } query B($id: String!) { podTemplate(id: $id) { id } }"
@@ -81,6 +84,7 @@ def test_variables_and_operation_names_work(client: Client) -> None:
     assert answer.status_code == 400
 
 
+@pytest.mark.proves("rule: graphql-keys")
 def test_the_key_may_come_in_three_ways(client: Client, stranger: httpx.Client) -> None:
     """As a bearer token, bare, or in the query; otherwise the answer is 401."""
     query, token = {"query": "{ myself { id } }"}, client.server.token
@@ -95,6 +99,15 @@ def test_the_key_may_come_in_three_ways(client: Client, stranger: httpx.Client) 
     assert (refused.status_code, refused.json()["errors"][0]["message"]) == (401, "Unauthorized")
 
 
+@pytest.mark.proves(
+    "rule: endpoint-single-changes",
+    "rule: endpoint-empty-is-unset",
+    "graphql: Mutation.updateEndpointWorkersMin",
+    "graphql: Mutation.updateEndpointWorkersMax",
+    "graphql: Mutation.updateEndpointTemplate",
+    "graphql: Mutation.deleteEndpoint",
+    "graphql: Endpoint",
+)
 def test_an_endpoint_is_changed_and_read_back(client: Client) -> None:
     """Single changes leave the other fields alone; empty strings mean unset."""
     endpoint_id = client.endpoint("puppet", workersMax=0, idleTimeout=42, locations="")
@@ -126,12 +139,14 @@ def test_an_endpoint_is_changed_and_read_back(client: Client) -> None:
     assert client.graphql(read, id=endpoint_id)["myself"]["endpoint"] is None
 
 
+@pytest.mark.proves("graphql: Query.serverlessGpuPools", "graphql: ServerlessGpuPool")
 def test_pools_are_those_of_the_table(client: Client) -> None:
     """Each with its cards."""
     pools = client.graphql("{ serverlessGpuPools { id gpuTypeIds } }")["serverlessGpuPools"]
     assert {"id": "ADA_24", "gpuTypeIds": ["NVIDIA GeForce RTX 4090"]} in pools
 
 
+@pytest.mark.proves("rule: graphql-public-fields")
 def test_gpu_types_need_no_key(stranger: httpx.Client) -> None:
     """But what is asked along with them does."""
     query = '{ gpuTypes(input: {id: "NVIDIA L4"}) { id memoryInGb } }'
@@ -141,6 +156,7 @@ def test_gpu_types_need_no_key(stranger: httpx.Client) -> None:
     assert stranger.post("/graphql", json={"query": both}).status_code == 401
 
 
+@pytest.mark.proves("rule: job-keys")
 @pytest.mark.parametrize(
     ("method", "path"),
     [
@@ -159,6 +175,7 @@ def test_the_job_api_needs_the_key(
     assert (answer.status_code, answer.json()) == (401, {"error": "Unauthorized"})
 
 
+@pytest.mark.proves("rule: http-statuses")
 def test_unknown_endpoints_and_jobs_are_not_found(client: Client, asleep: str) -> None:
     """Both with a sentence."""
     for path, words in (
@@ -170,6 +187,7 @@ def test_unknown_endpoints_and_jobs_are_not_found(client: Client, asleep: str) -
         assert (answer.status_code, answer.json()) == (404, {"error": words})
 
 
+@pytest.mark.proves("rule: http-statuses", "rule: policy-limits")
 @pytest.mark.parametrize(
     ("body", "words"),
     [
@@ -191,6 +209,7 @@ def test_unusable_bodies_are_refused(client: Client, asleep: str, body: bytes, w
     assert client.health(asleep)["jobs"]["inQueue"] == 0
 
 
+@pytest.mark.proves("rule: payload-limits")
 @pytest.mark.parametrize(("path", "limit_mib"), [("run", 10), ("runsync", 20)])
 def test_bodies_have_a_limit(client: Client, asleep: str, path: str, limit_mib: int) -> None:
     """One byte too many is refused with 413."""
@@ -202,6 +221,7 @@ def test_bodies_have_a_limit(client: Client, asleep: str, path: str, limit_mib: 
     client.http.post(f"/v2/{asleep}/cancel/{fitting.json()['id']}")
 
 
+@pytest.mark.proves("rule: job-post-status", "job-api: status")
 def test_status_may_be_asked_with_post(client: Client, asleep: str) -> None:
     """RunPod's Go client does."""
     job_id = client.run(asleep, 1)
@@ -211,6 +231,7 @@ def test_status_may_be_asked_with_post(client: Client, asleep: str) -> None:
     assert client.http.post(f"/v2/{asleep}/cancel/{job_id}").json()["status"] == "CANCELLED"
 
 
+@pytest.mark.proves("rule: health-counters", "job-api: health")
 def test_health_always_has_eleven_counters(client: Client, asleep: str) -> None:
     """All of them integers."""
     health = client.health(asleep)

@@ -22,6 +22,7 @@ def plain(client: Client) -> str:
     return client.endpoint("plain")
 
 
+@pytest.mark.proves("job-api: runsync", "rule: worker-environment", "rule: job-ids")
 def test_a_job_is_done(client: Client, plain: str) -> None:
     """/runsync holds until the worker has started and answered; its HOME is empty."""
     task = {"do": "echo", "text": "é"}
@@ -30,6 +31,7 @@ def test_a_job_is_done(client: Client, plain: str) -> None:
     assert answer["output"] == {"echo": task, "home": []}
 
 
+@pytest.mark.proves("rule: error-shapes")
 def test_an_exception_fails_the_job(client: Client, plain: str) -> None:
     """The error is a JSON string with the SDK's keys."""
     final = client.final(plain, client.run(plain, {"do": "raise"}))
@@ -40,6 +42,7 @@ def test_an_exception_fails_the_job(client: Client, plain: str) -> None:
     assert error["worker_id"] == final["workerId"]
 
 
+@pytest.mark.proves("rule: error-shapes")
 def test_a_returned_error_fails_the_job(client: Client, plain: str) -> None:
     """The other keys stay in the output."""
     final = client.final(plain, client.run(plain, {"do": "error"}))
@@ -47,12 +50,14 @@ def test_a_returned_error_fails_the_job(client: Client, plain: str) -> None:
     assert final["output"] == {"extra": 1}
 
 
+@pytest.mark.proves("rule: nan")
 def test_nan_becomes_null(client: Client, plain: str) -> None:
     """The SDK posts it bare, which no strict parser reads."""
     final = client.final(plain, client.run(plain, {"do": "nan"}))
     assert final["output"] == {"number": None}
 
 
+@pytest.mark.proves("rule: progress")
 def test_progress_is_shown(
     client: Client, plain: str, tmp_path: Path, eventually: Eventually
 ) -> None:
@@ -65,6 +70,7 @@ def test_progress_is_shown(
     assert client.final(plain, job_id)["output"] == "all the way"
 
 
+@pytest.mark.proves("rule: unserialisable", "rule: one-retry")
 def test_a_result_that_cannot_be_sent_is_noticed(client: Client, plain: str) -> None:
     """The SDK logs it and says nothing; the job is tried once more, then failed."""
     final = client.final(plain, client.run(plain, {"do": "set"}))
@@ -72,6 +78,7 @@ def test_a_result_that_cannot_be_sent_is_noticed(client: Client, plain: str) -> 
     assert final["error"] == "job timed out after 1 retries"
 
 
+@pytest.mark.proves("rule: crash", "rule: one-retry")
 def test_a_crash_is_retried_once(client: Client) -> None:
     """Each attempt costs a worker; their logs stay."""
     endpoint_id = client.endpoint("plain")
@@ -82,6 +89,7 @@ def test_a_crash_is_retried_once(client: Client) -> None:
     assert f'"{final["id"]}"' in (logs[0].parent / f"{final['workerId']}.log").read_text("utf-8")
 
 
+@pytest.mark.proves("rule: cancel-running")
 def test_a_blocked_worker_is_killed_on_cancel(client: Client, eventually: Eventually) -> None:
     """A synchronous handler never reads the stop signal."""
     endpoint_id = client.endpoint("plain")
@@ -92,6 +100,7 @@ def test_a_blocked_worker_is_killed_on_cancel(client: Client, eventually: Eventu
     assert client.status(endpoint_id, job_id)["status"] == "CANCELLED"
 
 
+@pytest.mark.proves("rule: concurrency")
 def test_one_worker_runs_several_jobs_at_once(client: Client, eventually: Eventually) -> None:
     """With a concurrency of four, and one of them can be cancelled without harm to the others."""
     endpoint_id = client.endpoint("four_at_once")

@@ -89,9 +89,9 @@ async def test_a_stop_does_not_wait_for_a_worker_that_never_started(tmp_path: Pa
     (worker,) = state.fleet.of(endpoint.id)
     # One turn of the loop, in which the request to start it is sent.
     await asyncio.sleep(0)
-    state.leave(worker.id, Leaving.AT_ONCE)
+    state.fleet.leave(worker.id, Leaving.AT_ONCE)
     workers.stop(worker.id, Leaving.AT_ONCE)
     async with asyncio.timeout(10):
         await workers.close()
-    assert state.workers == {}
+    assert state.fleet.workers == {}
     store.close()

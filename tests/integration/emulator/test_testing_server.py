@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
+from runpodctl_py.emulator.clock import SystemClock
 from runpodctl_py.emulator.config import PREFERRED_PORT, EmulatorConfig
 from runpodctl_py.emulator.server import LocalRunPod
 from runpodctl_py.errors import EmulatorError
@@ -99,3 +100,28 @@ def timed(connection: http.client.HTTPConnection, headers: dict[str, str]) -> fl
     connection.request("GET", "/_local/status", headers=headers)
     connection.getresponse().read()
     return time.perf_counter() - began
+
+
+class BreakableClock(SystemClock):
+    """A clock that stops working on demand, and with it whatever asks it."""
+
+    broken = False
+
+    def now(self) -> float:
+        """Returns the time, while it works."""
+        if self.broken:
+            raise RuntimeError("the clock is broken")
+        return super().now()
+
+
+def test_a_part_that_fails_ends_it_all(tmp_path: Path) -> None:
+    """Rather than answering on without ever starting a worker; why is told at the end."""
+    clock = BreakableClock()
+    server = LocalRunPodServer(tmp_path, clock=clock).__enter__()
+    clock.broken = True
+    server._loop.call_soon_threadsafe(server._runpod._bells.ring, "scaler")
+    server._thread.join()
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(server.url)
+    with pytest.raises(RuntimeError, match="the clock is broken"):
+        server.__exit__(None, None, None)

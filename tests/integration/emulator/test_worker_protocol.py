@@ -26,6 +26,13 @@ def duty(client: Client, stage: Stage) -> Iterator[tuple[str, Puppet]]:
     client.delete(endpoint_id)
 
 
+@pytest.mark.proves(
+    "worker-api: job-take",
+    "worker-api: job-done",
+    "job-api: status-sync",
+    "rule: job-shapes",
+    "rule: pass-through",
+)
 def test_a_job_goes_to_the_worker_and_its_result_back(
     client: Client, duty: tuple[str, Puppet]
 ) -> None:
@@ -42,6 +49,7 @@ def test_a_job_goes_to_the_worker_and_its_result_back(
     assert {"delayTime", "executionTime"} <= final.keys()
 
 
+@pytest.mark.proves("worker-api: job-done", "rule: worker-bodies", "rule: nan")
 @pytest.mark.parametrize(
     ("posted", "shown"),
     [
@@ -70,6 +78,7 @@ def test_results_are_shown_as_they_were_posted(
     assert ("output" in final) == ("output" in shown)
 
 
+@pytest.mark.proves("rule: progress", "rule: final-once")
 def test_progress_is_shown_until_the_result(client: Client, duty: tuple[str, Puppet]) -> None:
     """An update that comes too late is accepted and ignored."""
     endpoint_id, puppet = duty
@@ -82,6 +91,7 @@ def test_progress_is_shown_until_the_result(client: Client, duty: tuple[str, Pup
     assert client.status(endpoint_id, job_id)["output"] == "all"
 
 
+@pytest.mark.proves("rule: held-polls", "worker-api: job-stop")
 def test_polls_are_held_and_then_answered_empty(duty: tuple[str, Puppet]) -> None:
     """An answer at once would make the SDK spin."""
     _, puppet = duty
@@ -91,6 +101,7 @@ def test_polls_are_held_and_then_answered_empty(duty: tuple[str, Puppet]) -> Non
         assert time.monotonic() - began >= 0.3
 
 
+@pytest.mark.proves("rule: held-polls")
 def test_a_held_poll_is_woken_by_a_job(client: Client, duty: tuple[str, Puppet]) -> None:
     """The job does not wait for the next poll."""
     endpoint_id, puppet = duty
@@ -105,6 +116,7 @@ def test_a_held_poll_is_woken_by_a_job(client: Client, duty: tuple[str, Puppet])
             puppet.done(job_id, '{"output": 1}')
 
 
+@pytest.mark.proves("rule: hung-up-worker")
 def test_a_worker_that_hung_up_gets_no_job(client: Client, duty: tuple[str, Puppet]) -> None:
     """The job goes to the next poll, as if nothing had happened."""
     endpoint_id, puppet = duty
@@ -126,6 +138,7 @@ def test_a_worker_that_hung_up_gets_no_job(client: Client, duty: tuple[str, Pupp
     assert "retries" not in client.status(endpoint_id, job_id)
 
 
+@pytest.mark.proves("worker-api: job-take-batch", "rule: fifo")
 def test_a_batch_poll_gets_a_list(client: Client, duty: tuple[str, Puppet]) -> None:
     """At most as many as were asked for, the oldest first."""
     endpoint_id, puppet = duty
@@ -134,6 +147,7 @@ def test_a_batch_poll_gets_a_list(client: Client, duty: tuple[str, Puppet]) -> N
     assert [each["id"] for each in puppet.http.get(poll).json()] == jobs[:2]
 
 
+@pytest.mark.proves("rule: empty-input")
 def test_an_empty_input_is_dropped(client: Client, duty: tuple[str, Puppet]) -> None:
     """As RunPod does; the SDK then refuses the job."""
     endpoint_id, puppet = duty
@@ -141,6 +155,7 @@ def test_an_empty_input_is_dropped(client: Client, duty: tuple[str, Puppet]) -> 
     assert puppet.take().json() == {"id": job_id}
 
 
+@pytest.mark.proves("rule: lost-job")
 def test_a_lost_job_is_given_out_again(client: Client, duty: tuple[str, Puppet]) -> None:
     """A worker without jobs asks; the one it had is queued again, then failed."""
     endpoint_id, puppet = duty
@@ -152,6 +167,7 @@ def test_a_lost_job_is_given_out_again(client: Client, duty: tuple[str, Puppet])
     assert final["error"] == "job timed out after 1 retries"
 
 
+@pytest.mark.proves("worker-api: job-stop", "rule: cancel-running")
 def test_cancelling_reaches_the_worker(client: Client, duty: tuple[str, Puppet]) -> None:
     """Through its held poll, at once; a worker that is free again may stay."""
     endpoint_id, puppet = duty
@@ -171,6 +187,7 @@ def test_cancelling_reaches_the_worker(client: Client, duty: tuple[str, Puppet])
     assert [each["id"] for each in client.workers(endpoint_id)] == [puppet.id]
 
 
+@pytest.mark.proves("rule: cancel-running")
 def test_a_worker_that_does_not_listen_is_replaced(
     client: Client, stage: Stage, duty: tuple[str, Puppet]
 ) -> None:
@@ -183,6 +200,7 @@ def test_a_worker_that_does_not_listen_is_replaced(
     assert client.status(endpoint_id, job_id)["status"] == "CANCELLED"
 
 
+@pytest.mark.proves("rule: one-retry")
 def test_a_dead_workers_job_goes_to_the_next(
     client: Client, stage: Stage, duty: tuple[str, Puppet]
 ) -> None:
@@ -199,6 +217,7 @@ def test_a_dead_workers_job_goes_to_the_next(
     assert client.health(endpoint_id)["jobs"]["retried"] == 1
 
 
+@pytest.mark.proves("rule: refresh-worker")
 def test_stop_pod_recycles_the_worker(
     client: Client, stage: Stage, duty: tuple[str, Puppet]
 ) -> None:
@@ -211,6 +230,7 @@ def test_stop_pod_recycles_the_worker(
     assert client.status(endpoint_id, job_id)["status"] == "COMPLETED"
 
 
+@pytest.mark.proves("rule: draining")
 def test_stop_pod_leaves_the_other_jobs_their_time(
     client: Client, stage: Stage, duty: tuple[str, Puppet], eventually: Eventually
 ) -> None:
@@ -235,6 +255,7 @@ def test_stop_pod_leaves_the_other_jobs_their_time(
     assert stage.puppet().id != puppet.id
 
 
+@pytest.mark.proves("rule: fitness", "worker-api: ping")
 def test_an_unhealthy_worker_is_replaced(
     client: Client, stage: Stage, duty: tuple[str, Puppet], eventually: Eventually
 ) -> None:
@@ -248,6 +269,7 @@ def test_an_unhealthy_worker_is_replaced(
     assert (workers["unhealthy"], workers["ready"], workers["idle"]) == (0, 1, 1)
 
 
+@pytest.mark.proves("rule: idle-timeout", "rule: draining")
 def test_an_idle_worker_is_let_go(client: Client, stage: Stage, eventually: Eventually) -> None:
     """Its held polls are answered at once, and its process ends."""
     endpoint_id = client.endpoint("puppet", idleTimeout=1)
@@ -272,6 +294,7 @@ def test_stream_chunks_are_accepted(client: Client, duty: tuple[str, Puppet]) ->
     assert client.status(endpoint_id, job_id)["output"] == []
 
 
+@pytest.mark.proves("rule: job-done-expired")
 def test_a_forgotten_job_is_not_found(duty: tuple[str, Puppet]) -> None:
     """The one case in which a result is refused."""
     _, puppet = duty
@@ -286,3 +309,19 @@ def test_users_and_workers_cannot_act_as_each_other(
     as_user = client.http.get(f"/v2/{endpoint_id}/job-take/{puppet.id}?gpu=x&job_in_progress=0")
     as_worker = puppet.http.get("/health")
     assert (as_user.status_code, as_worker.status_code) == (401, 401)
+
+
+@pytest.mark.proves("rule: oversized-output")
+def test_a_result_that_is_too_large_is_lost(client: Client, stage: Stage) -> None:
+    """It is refused, and the worker that asks for the next job has lost this one: once more."""
+    endpoint_id, puppet = stage.on_duty()
+    job_id = client.run(endpoint_id, 1)
+    assert puppet.take().json()["id"] == job_id
+    body = '{"output": "' + "x" * 20 * 1024 * 1024 + '"}'
+    assert puppet.done(job_id, body).status_code == 413
+    assert puppet.take().json()["id"] == job_id
+    assert puppet.done(job_id, body).status_code == 413
+    assert puppet.take().status_code == 204
+    final = client.status(endpoint_id, job_id)
+    assert (final["status"], final["error"]) == ("FAILED", "job timed out after 1 retries")
+    client.delete(endpoint_id)

@@ -7,13 +7,21 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from runpodctl_py.emulator.config import Timings
 from runpodctl_py.emulator.control import EndpointDraft, TemplateDraft
 from runpodctl_py.emulator.errors import ControlPlaneError
+from runpodctl_py.emulator.jobs import JobStatus
+from runpodctl_py.emulator.state import State
+from runpodctl_py.emulator.store import SqliteStore
+from runpodctl_py.emulator.worker_record import Leaving
 
 if TYPE_CHECKING:
     from conftest import World
 
+    from runpodctl_py.testing import FakeClock
 
+
+@pytest.mark.proves("rule: endpoint-full-replace")
 def test_an_update_resets_what_it_does_not_mention(world: World) -> None:
     """Observed: only template, CUDA, compliance and model references are kept."""
     endpoint = world.endpoint(
@@ -40,6 +48,7 @@ def test_an_update_resets_what_it_does_not_mention(world: World) -> None:
     )
 
 
+@pytest.mark.proves("rule: template-full-overwrite")
 def test_a_template_update_overwrites_in_full(world: World) -> None:
     """Omitted variables and the omitted volume path are gone."""
     template_id = world.template(env={"A": "b"}, volume_mount_path="/data")
@@ -48,6 +57,7 @@ def test_a_template_update_overwrites_in_full(world: World) -> None:
     assert (template.env, template.volume_mount_path, template.image_name) == ({}, None, "new")
 
 
+@pytest.mark.proves("rule: template-names-unique")
 def test_template_names_are_unique(world: World) -> None:
     """Saving under one's own name again is no conflict."""
     template_id = world.template("one")
@@ -57,6 +67,7 @@ def test_template_names_are_unique(world: World) -> None:
         world.template("one")
 
 
+@pytest.mark.proves("rule: template-in-use")
 def test_a_template_in_use_cannot_be_deleted(world: World) -> None:
     """It can, once its endpoint is gone."""
     endpoint = world.endpoint()
@@ -69,12 +80,14 @@ def test_a_template_in_use_cannot_be_deleted(world: World) -> None:
         world.state.control.delete_template(name)
 
 
+@pytest.mark.proves("rule: template-no-volume")
 def test_serverless_templates_have_no_volume(world: World) -> None:
     """RunPod refuses a volume for them."""
     with pytest.raises(ControlPlaneError, match="volumeInGb must be 0"):
         world.template(volume_in_gb=1)
 
 
+@pytest.mark.proves("rule: endpoint-limits")
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
@@ -86,6 +99,8 @@ def test_serverless_templates_have_no_volume(world: World) -> None:
         ({"workers_min": 4}, "workersMin"),
         ({"gpu_count": 0}, "gpuCount"),
         ({"execution_timeout_ms": -1}, "executionTimeoutMs"),
+        ({"instance_ids": ("cpu3c-2-4", "cpu3c-2-5")}, "Unknown CPU instance: cpu3c-2-5"),
+        ({"network_volume_ids": ("nothere000",)}, "Unable to find network volume nothere000"),
         (
             {"workers_max": 31},
             r"must not exceed your workers quota \(30\)\. .* to at most 30\.",
@@ -99,6 +114,7 @@ def test_impossible_endpoints_are_refused(world: World, fields: dict[str, Any], 
     assert world.state.control.endpoints == {}
 
 
+@pytest.mark.proves("rule: worker-quota")
 def test_the_quota_counts_all_endpoints(world: World) -> None:
     """The words say how many are left for this one."""
     world.endpoint(workers_max=28)
@@ -106,6 +122,7 @@ def test_the_quota_counts_all_endpoints(world: World) -> None:
         world.endpoint(workers_max=3)
 
 
+@pytest.mark.proves("rule: pod-template-refused")
 def test_pod_templates_cannot_serve(world: World) -> None:
     """In RunPod's own words."""
     template_id = world.template("pod", is_serverless=False)
@@ -113,11 +130,13 @@ def test_pod_templates_cannot_serve(world: World) -> None:
         world.endpoint(template_id=template_id)
 
 
+@pytest.mark.proves("rule: gpu-selection")
 def test_unknown_exclusions_pass(world: World) -> None:
     """RunPod's GraphQL takes them silently."""
     assert world.endpoint(gpu_ids="AMPERE_48,-NVIDIA NOTHING").gpu_ids is not None
 
 
+@pytest.mark.proves("rule: endpoint-inline-template")
 def test_an_inline_template_lives_with_its_endpoint(world: World) -> None:
     """It is made and deleted along with it."""
     inline = TemplateDraft(None, {"name": "inline", "image_name": "i"})
@@ -128,6 +147,7 @@ def test_an_inline_template_lives_with_its_endpoint(world: World) -> None:
     assert world.state.control.templates == {}
 
 
+@pytest.mark.proves("rule: endpoint-inline-template")
 def test_template_and_template_id_exclude_each_other(world: World) -> None:
     """Sending both is rejected."""
     inline = TemplateDraft(None, {"name": "inline", "image_name": "i"})
@@ -144,6 +164,7 @@ def test_an_update_can_bring_a_template_along(world: World) -> None:
     assert world.state.control.template_of(updated).name == "inline"
 
 
+@pytest.mark.proves("rule: rolling-release")
 @pytest.mark.parametrize(
     ("fields", "version"),
     [({"workers_max": 5}, 0), ({"idle_timeout": 60}, 0), ({"gpu_ids": "ADA_24"}, 1)],
@@ -156,6 +177,7 @@ def test_some_changes_replace_the_workers(
     assert world.state.change_endpoint(endpoint.id, **fields).version == version
 
 
+@pytest.mark.proves("rule: rolling-release")
 def test_a_changed_template_replaces_the_workers(world: World) -> None:
     """Saving it unchanged does not."""
     endpoint = world.endpoint()
@@ -165,6 +187,149 @@ def test_a_changed_template_replaces_the_workers(world: World) -> None:
     assert world.state.endpoint(endpoint.id).version == 0
     world.state.save_template(TemplateDraft(template.id, {**given, "env": {"A": "1"}}))
     assert world.state.endpoint(endpoint.id).version == 1
+
+
+@pytest.mark.proves("rule: endpoint-inline-template")
+def test_a_template_that_came_along_is_replaced_in_place(world: World) -> None:
+    """Nothing is left over: neither the old one now, nor the new one after the endpoint."""
+    first = TemplateDraft(None, {"name": "inline", "image_name": "i"})
+    endpoint = world.state.save_endpoint(EndpointDraft(None, {"name": "e"}, first))
+    second = TemplateDraft(None, {"name": "inline", "image_name": "j"})
+    updated = world.state.save_endpoint(EndpointDraft(endpoint.id, {"name": "e"}, second))
+    assert (updated.template_id, updated.version) == (endpoint.template_id, 1)
+    (template,) = world.state.control.templates.values()
+    assert (template.image_name, template.bound_endpoint_id) == ("j", endpoint.id)
+    world.state.change_endpoint(endpoint.id, template_id=world.template("other"))
+    world.state.delete_endpoint(endpoint.id)
+    assert [each.name for each in world.state.control.templates.values()] == ["other"]
+
+
+def test_a_bound_template_that_another_endpoint_uses_stays(world: World) -> None:
+    """It belongs to nobody then, and can be deleted once it is unused."""
+    inline = TemplateDraft(None, {"name": "inline", "image_name": "i"})
+    first = world.state.save_endpoint(EndpointDraft(None, {"name": "e"}, inline))
+    second = world.endpoint(template_id=first.template_id)
+    world.state.delete_endpoint(first.id)
+    template = world.state.control.template_of(second)
+    assert (template.id, template.bound_endpoint_id) == (first.template_id, None)
+    world.state.delete_endpoint(second.id)
+    world.state.control.delete_template("inline")
+
+
+@pytest.mark.proves("rule: template-names-unique")
+def test_a_template_that_comes_along_needs_a_name_of_its_own(world: World) -> None:
+    """Neither it nor its endpoint is saved otherwise."""
+    world.template("taken")
+    inline = TemplateDraft(None, {"name": "taken", "image_name": "i"})
+    with pytest.raises(ControlPlaneError, match="unique: taken"):
+        world.state.save_endpoint(EndpointDraft(None, {"name": "e"}, inline))
+    assert (len(world.state.control.templates), world.state.control.endpoints) == (1, {})
+
+
+def test_a_bound_template_stays_bound_when_it_is_saved(world: World) -> None:
+    """It still goes with its endpoint."""
+    inline = TemplateDraft(None, {"name": "inline", "image_name": "i"})
+    endpoint = world.state.save_endpoint(EndpointDraft(None, {"name": "e"}, inline))
+    given = {"name": "inline", "image_name": "j", "is_serverless": True}
+    saved = world.state.save_template(TemplateDraft(endpoint.template_id, given))
+    assert saved.bound_endpoint_id == endpoint.id
+
+
+@pytest.mark.proves("rule: endpoint-delete-workers")
+def test_strictly_an_endpoint_without_workers_only_is_deleted(clock: FakeClock) -> None:
+    """As RunPod's documents say; its service deletes any."""
+    store = SqliteStore(":memory:")
+    state = State(store, clock, Timings(), lambda _: None, worker_quota=30, strict=True)
+    fields = {"name": "t", "image_name": "i", "is_serverless": True}
+    template_id = state.save_template(TemplateDraft(None, fields)).id
+    endpoint = state.save_endpoint(EndpointDraft(None, {"name": "e", "template_id": template_id}))
+    with pytest.raises(ControlPlaneError, match="must both be 0"):
+        state.delete_endpoint(endpoint.id)
+    state.change_endpoint(endpoint.id, workers_min=0, workers_max=0)
+    state.delete_endpoint(endpoint.id)
+    assert state.control.endpoints == {}
+    store.close()
+
+
+@pytest.mark.proves("rule: endpoint-delete-workers")
+def test_an_endpoint_with_workers_is_deleted(world: World) -> None:
+    """They are told to go at once."""
+    endpoint = world.endpoint(workers_min=1)
+    worker = world.worker(endpoint)
+    world.state.delete_endpoint(endpoint.id)
+    assert worker.leaving is Leaving.AT_ONCE
+
+
+DAY_S = 86_400
+
+
+@pytest.mark.proves("rule: idle-endpoints")
+def test_an_endpoint_that_nobody_uses_loses_its_workers(world: World) -> None:
+    """Two are left after three days, none after seven; time alone does it."""
+    endpoint = world.endpoint(workers_max=5, workers_min=3)
+
+    def workers() -> tuple[int, int]:
+        now = world.state.endpoint(endpoint.id)
+        return now.workers_min, now.workers_max
+
+    assert world.state.next_due_s() == 3 * DAY_S
+    world.clock.advance(3 * DAY_S - 1)
+    world.state.sweep()
+    assert workers() == (3, 5)
+    world.clock.advance(1)
+    world.state.sweep()
+    assert workers() == (2, 2)
+    assert world.state.next_due_s() == 4 * DAY_S
+    world.clock.advance(4 * DAY_S)
+    world.state.sweep()
+    assert workers() == (0, 0)
+    assert world.state.next_due_s() is None
+    assert world.state.endpoint(endpoint.id).version == 0
+
+
+@pytest.mark.proves("rule: idle-endpoints")
+def test_a_request_keeps_the_workers(world: World) -> None:
+    """The days count from the last one."""
+    endpoint = world.endpoint(workers_max=5)
+    world.clock.advance(2 * DAY_S)
+    world.submit(endpoint)
+    world.clock.advance(2 * DAY_S)
+    world.state.sweep()
+    assert world.state.endpoint(endpoint.id).workers_max == 5
+    assert world.state.next_due_s() == DAY_S
+
+
+@pytest.mark.proves("rule: idle-endpoints")
+def test_workers_that_somebody_asks_for_again_stay(world: World) -> None:
+    """Otherwise an endpoint could never be woken."""
+    endpoint = world.endpoint(workers_max=5)
+    world.clock.advance(8 * DAY_S)
+    world.state.sweep()
+    world.state.change_endpoint(endpoint.id, workers_max=4)
+    world.state.sweep()
+    assert world.state.endpoint(endpoint.id).workers_max == 4
+
+
+@pytest.mark.proves("rule: idle-endpoints")
+def test_small_endpoints_are_left_alone_until_the_seventh_day(world: World) -> None:
+    """Also when the quota has become smaller than what there is."""
+    endpoint = world.endpoint(workers_max=1)
+    assert world.state.next_due_s() == 7 * DAY_S
+    world.state.control.worker_quota = 0
+    world.clock.advance(7 * DAY_S)
+    world.state.sweep()
+    assert world.state.endpoint(endpoint.id).workers_max == 0
+
+
+@pytest.mark.proves("rule: idle-endpoints")
+def test_a_job_for_an_endpoint_without_workers_waits(world: World) -> None:
+    """It is accepted, and taken as soon as there is a worker again."""
+    endpoint = world.endpoint(workers_max=0)
+    job = world.submit(endpoint)
+    assert world.job(job).status is JobStatus.IN_QUEUE
+    world.state.change_endpoint(endpoint.id, workers_max=1)
+    (taken,) = world.state.fleet.take(world.worker(endpoint), 1)
+    assert taken.id == job.id
 
 
 def test_unknown_endpoints_cannot_be_changed(world: World) -> None:

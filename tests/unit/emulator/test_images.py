@@ -11,6 +11,7 @@ from runpodctl_py.emulator.config import WorkerCommand
 from runpodctl_py.emulator.images import (
     command_for,
     environment,
+    inherited_environment,
     platform_environment,
     short_name,
 )
@@ -52,8 +53,9 @@ def test_told_images_come_first() -> None:
     assert command_for("me/b", images) is None
 
 
+@pytest.mark.proves("rule: worker-environment")
 def test_a_worker_sees_little_of_the_users_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No key gets in; the template overrides the image, the platform overrides everybody."""
+    """No key gets in; the template overrides its emulator, the platform overrides everybody."""
     for name in ("RUNPOD_API_KEY", "AWS_SECRET_ACCESS_KEY", "HF_TOKEN"):
         monkeypatch.setenv(name, "secret")
     monkeypatch.setenv("WORKER_NOTE", "passed")
@@ -61,17 +63,13 @@ def test_a_worker_sees_little_of_the_users_environment(monkeypatch: pytest.Monke
         id="t", name="t", image_name="i", env={"A": "template", "RUNPOD_AI_API_KEY": "mine"}
     )
     worker = Worker("worker00000000", "endpoint000000", 0, 0.0, due_at=420.0)
-    env = environment(
-        worker,
-        template,
-        WorkerCommand(["x"], env={"A": "image", "B": "image"}),
-        {"B": "extra"},
-        platform_environment("http://127.0.0.1:1", worker, "key", 500, Path("/empty")),
-    )
-    assert "secret" not in env.values()
-    assert (env["A"], env["B"], env["WORKER_NOTE"]) == ("template", "extra", "passed")
+    platform = platform_environment("http://127.0.0.1:1", worker, "key", 500)
+    env = environment(worker, template, {"A": "extra", "B": "extra"}, platform)
+    inherited = inherited_environment()
+    assert "secret" not in inherited.values()
+    assert inherited["WORKER_NOTE"] == "passed"
+    assert (env["A"], env["B"]) == ("template", "extra")
     assert env["RUNPOD_AI_API_KEY"] == "key"
-    assert env["HOME"] == "/empty"
     assert env["RUNPOD_PING_INTERVAL"] == "1000"
     assert env["RUNPOD_WEBHOOK_GET_JOB"] == (
         "http://127.0.0.1:1/v2/endpoint000000/job-take/worker00000000?gpu=local"

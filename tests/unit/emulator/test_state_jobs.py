@@ -21,6 +21,7 @@ def test_a_job_is_handed_out_once(world: World) -> None:
     assert world.state.fleet.take(world.worker(endpoint), 1) == []
 
 
+@pytest.mark.proves("rule: fifo")
 def test_jobs_are_handed_out_in_order(world: World) -> None:
     """The oldest comes first, and a batch takes no more than it asked for."""
     endpoint = world.endpoint()
@@ -29,6 +30,7 @@ def test_jobs_are_handed_out_in_order(world: World) -> None:
     assert [each.id for each in taken] == [each.id for each in jobs[:2]]
 
 
+@pytest.mark.proves("rule: policy-low-priority")
 def test_low_priority_jobs_come_after_all_others(world: World) -> None:
     """In the order of their submission; one that is queued again stays among its like."""
     endpoint = world.endpoint()
@@ -49,6 +51,7 @@ def test_a_low_priority_job_can_be_cancelled_in_the_queue(world: World) -> None:
     assert world.state.health(endpoint.id).in_queue == 0
 
 
+@pytest.mark.proves("rule: job-shapes")
 def test_a_result_completes_the_job(world: World) -> None:
     """The output is there, and the times are measured from assignment."""
     endpoint = world.endpoint()
@@ -65,6 +68,7 @@ def test_a_result_completes_the_job(world: World) -> None:
     assert done.finished_at == job.created_at + 5
 
 
+@pytest.mark.proves("rule: job-shapes", "rule: error-shapes")
 def test_an_error_fails_the_job(world: World) -> None:
     """Whatever else the result holds stays beside the error."""
     job, worker = world.running(world.endpoint())
@@ -73,6 +77,7 @@ def test_an_error_fails_the_job(world: World) -> None:
     assert world.job(job).outcome == {"error": "bad", "output": {"extra": 1}}
 
 
+@pytest.mark.proves("rule: final-once")
 def test_late_progress_is_ignored(world: World) -> None:
     """An update that arrives after the result changes nothing."""
     job, worker = world.running(world.endpoint())
@@ -83,6 +88,7 @@ def test_late_progress_is_ignored(world: World) -> None:
     assert world.job(job).outcome == {"output": "all"}
 
 
+@pytest.mark.proves("rule: final-once")
 def test_a_second_result_is_ignored(world: World) -> None:
     """The first word counts."""
     job, worker = world.running(world.endpoint())
@@ -91,6 +97,7 @@ def test_a_second_result_is_ignored(world: World) -> None:
     assert world.job(job).outcome == {"output": 1}
 
 
+@pytest.mark.proves("rule: one-retry")
 def test_a_lost_job_is_queued_once_more(world: World) -> None:
     """The first worker's death costs a retry, the second one's the job."""
     endpoint = world.endpoint()
@@ -107,6 +114,7 @@ def test_a_lost_job_is_queued_once_more(world: World) -> None:
     assert world.state.health(endpoint.id).counters.retried == 1
 
 
+@pytest.mark.proves("rule: final-once")
 def test_the_lost_workers_result_is_discarded(world: World) -> None:
     """Once the job is somebody else's, the first worker's word does not count."""
     endpoint = world.endpoint()
@@ -120,6 +128,7 @@ def test_the_lost_workers_result_is_discarded(world: World) -> None:
     assert world.job(job).outcome == {"output": "new"}
 
 
+@pytest.mark.proves("rule: lost-job")
 def test_a_worker_without_jobs_has_lost_those_it_was_given(world: World) -> None:
     """A poll that says so is the only sign of a result that could not be sent."""
     endpoint = world.endpoint()
@@ -131,6 +140,7 @@ def test_a_worker_without_jobs_has_lost_those_it_was_given(world: World) -> None
     assert world.job(job).retries == 1
 
 
+@pytest.mark.proves("rule: lost-job")
 def test_a_job_missing_from_two_pings_is_lost(world: World) -> None:
     """One ping may have left before the job arrived."""
     job, worker = world.running(world.endpoint())
@@ -143,6 +153,7 @@ def test_a_job_missing_from_two_pings_is_lost(world: World) -> None:
     assert world.job(job).status is JobStatus.IN_QUEUE
 
 
+@pytest.mark.proves("rule: hung-up-worker")
 def test_a_job_put_back_is_first_and_costs_no_retry(world: World) -> None:
     """A worker that hung up while it was handed the job never had it."""
     endpoint = world.endpoint()
@@ -180,6 +191,7 @@ def test_cancelling_a_queued_job_takes_it_out(world: World) -> None:
     assert world.state.fleet.take(world.worker(endpoint), 1) == []
 
 
+@pytest.mark.proves("rule: cancel-running", "rule: cancelled-results")
 def test_cancelling_a_running_job_tells_its_worker(world: World) -> None:
     """The worker is told once, and what it still sends is discarded."""
     endpoint = world.endpoint()
@@ -200,6 +212,7 @@ def test_cancelling_a_finished_job_changes_nothing(world: World) -> None:
     assert world.state.cancel(endpoint.id, job.id).status is JobStatus.COMPLETED
 
 
+@pytest.mark.proves("rule: cancel-running")
 def test_a_worker_that_does_not_stop_has_to_go(world: World) -> None:
     """A synchronous handler never hears of the cancellation; its process is ended."""
     endpoint = world.endpoint()
@@ -248,6 +261,7 @@ def test_a_worker_that_has_stopped_may_stay(world: World, proof: str) -> None:
     assert worker.told_to_stop() == []
 
 
+@pytest.mark.proves("rule: retention")
 @pytest.mark.parametrize(("sync", "kept_s"), [(False, RETENTION_S), (True, SYNC_RETENTION_S)])
 def test_a_result_is_kept_for_its_time(world: World, sync: bool, kept_s: int) -> None:  # noqa: FBT001 - a parameter of the test.
     """A moment before, it is there; at the end of the time it is gone, swept or not."""
@@ -266,6 +280,7 @@ def test_a_result_is_kept_for_its_time(world: World, sync: bool, kept_s: int) ->
     assert world.store.job(job.id) is None
 
 
+@pytest.mark.proves("rule: status-ttl")
 def test_a_client_may_have_a_result_forgotten_sooner(world: World) -> None:
     """Never later, and never before the job is final."""
     job, worker = world.running(world.endpoint())
@@ -281,6 +296,7 @@ def test_a_client_may_have_a_result_forgotten_sooner(world: World) -> None:
         world.job(job)
 
 
+@pytest.mark.proves("rule: retry-failed-only")
 @pytest.mark.parametrize("status", [JobStatus.FAILED, JobStatus.TIMED_OUT])
 def test_a_failed_job_may_be_sent_through_once_more(world: World, status: JobStatus) -> None:
     """As new: its delay counts from now, and it may lose its worker once again."""
@@ -303,6 +319,7 @@ def test_a_failed_job_may_be_sent_through_once_more(world: World, status: JobSta
     assert (world.job(job).status, world.job(job).retries) == (JobStatus.IN_QUEUE, 1)
 
 
+@pytest.mark.proves("rule: purge-queued-only")
 def test_purging_cancels_what_waits_only(world: World) -> None:
     """Running jobs go on, and the queue is empty afterwards."""
     endpoint = world.endpoint()
@@ -327,6 +344,7 @@ def test_what_is_final_takes_no_memory(world: World) -> None:
     assert world.state.health(endpoint.id).counters.completed == 2000
 
 
+@pytest.mark.proves("rule: policy-ttl")
 def test_a_queued_job_is_forgotten_at_the_end_of_its_life(world: World) -> None:
     """The time to live counts from submission, and the queue is empty afterwards."""
     endpoint = world.endpoint()
@@ -335,9 +353,10 @@ def test_a_queued_job_is_forgotten_at_the_end_of_its_life(world: World) -> None:
     world.clock.advance(10)
     world.state.sweep()
     assert world.state.health(endpoint.id).in_queue == 0
-    assert world.state.next_due_s() is None
+    assert world.state.jobs.next_due_s() is None
 
 
+@pytest.mark.proves("rule: policy-ttl")
 def test_a_running_job_is_forgotten_and_its_worker_told(world: World) -> None:
     """The end of its life stops it."""
     job, worker = world.running(world.endpoint(), ttl_ms=10_000)
@@ -347,6 +366,7 @@ def test_a_running_job_is_forgotten_and_its_worker_told(world: World) -> None:
     assert worker.jobs == set()
 
 
+@pytest.mark.proves("rule: policy-execution-timeout")
 def test_an_execution_timeout_ends_job_and_worker(world: World) -> None:
     """The time counts from assignment, not from submission."""
     endpoint = world.endpoint()
@@ -377,6 +397,7 @@ def test_deleting_an_endpoint_ends_its_jobs_and_workers(world: World) -> None:
         world.job(job)
 
 
+@pytest.mark.proves("rule: http-statuses")
 def test_another_endpoints_job_is_not_found(world: World) -> None:
     """A job is known below its own endpoint only."""
     job = world.submit(world.endpoint())

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 from runpodctl_py.emulator.jobs import JobStatus
 from runpodctl_py.emulator.worker_record import Leaving, WorkerState
 
@@ -11,6 +13,7 @@ if TYPE_CHECKING:
     from conftest import World
 
 
+@pytest.mark.proves("rule: worker-states")
 def test_a_worker_is_initializing_until_it_asks_for_a_job(world: World) -> None:
     """Then it is idle, and running while it has a job."""
     endpoint = world.endpoint()
@@ -23,12 +26,14 @@ def test_a_worker_is_initializing_until_it_asks_for_a_job(world: World) -> None:
     assert worker.state is WorkerState.RUNNING
 
 
+@pytest.mark.proves("rule: worker-states", "rule: health-counters")
 def test_health_counts_every_state(world: World) -> None:
     """Workers on their way out are not counted."""
     endpoint = world.endpoint(workers_max=9)
     world.running(endpoint)
     world.worker(endpoint)
     world.state.fleet.add(endpoint)
+    world.state.fleet.add(endpoint, throttled=True)
     world.state.fleet.mark_unhealthy(world.state.fleet.add(endpoint).id)
     world.state.fleet.leave(world.worker(endpoint).id, Leaving.IN_PEACE)
     health = world.state.health(endpoint.id)
@@ -36,6 +41,7 @@ def test_health_counts_every_state(world: World) -> None:
     assert (health.in_queue, health.in_progress) == (0, 1)
 
 
+@pytest.mark.proves("rule: draining")
 def test_a_leaving_worker_gets_nothing(world: World) -> None:
     """A job handed to it after its SIGTERM would be lost without a word."""
     endpoint = world.endpoint()
@@ -46,6 +52,7 @@ def test_a_leaving_worker_gets_nothing(world: World) -> None:
     assert world.state.fleet.poll_started(worker.id, holds_jobs=False) is None
 
 
+@pytest.mark.proves("rule: draining")
 def test_a_worker_that_leaves_in_peace_finishes_its_jobs(world: World) -> None:
     """Only after the last of them is it due to go, and its held polls are woken."""
     endpoint = world.endpoint()
@@ -77,6 +84,7 @@ def test_going_at_once_is_not_softened(world: World) -> None:
     assert worker.leaving is Leaving.AT_ONCE
 
 
+@pytest.mark.proves("rule: fitness")
 def test_an_unhealthy_ping_takes_the_worker_out(world: World) -> None:
     """Its jobs are queued again, and it is asked to leave."""
     job, worker = world.running(world.endpoint())
@@ -86,6 +94,7 @@ def test_an_unhealthy_ping_takes_the_worker_out(world: World) -> None:
     assert world.job(job).status is JobStatus.IN_QUEUE
 
 
+@pytest.mark.proves("rule: missed-pings")
 def test_three_missed_pings_mean_death(world: World) -> None:
     """Any sign of life starts the count again."""
     job, worker = world.running(world.endpoint())
@@ -111,7 +120,7 @@ def test_a_worker_that_still_loads_is_not_missed(world: World) -> None:
 def test_a_worker_that_never_asks_for_a_job_is_replaced(world: World) -> None:
     """After RunPod's seven minutes it counts as unhealthy, so that the next one waits a while."""
     worker = world.state.fleet.add(world.endpoint())
-    assert world.state.next_due_s() == 420
+    assert world.state.fleet.next_due_s() == 420
     world.clock.advance(420)
     world.state.sweep()
     assert (worker.unhealthy, worker.leaving) == (True, Leaving.AT_ONCE)

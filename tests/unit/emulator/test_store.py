@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
@@ -20,12 +21,14 @@ if TYPE_CHECKING:
     from runpodctl_py.emulator.store import Store
 
 
+@pytest.mark.proves("rule: restart")
 def test_everything_comes_back_as_it_was(tmp_path: Path, start: Callable[[Store], World]) -> None:
     """Templates, endpoints, counters and jobs are equal after a restart."""
     path = tmp_path / "state.sqlite3"
     store = SqliteStore(path)
     world = start(store)
-    endpoint = world.endpoint(network_volume_ids=("v",), workers_max=2)
+    volume = world.state.account.create_volume("v", 10, "EU-RO-1")
+    endpoint = world.endpoint(network_volume_ids=(volume.id,), workers_max=2)
     done, worker = world.running(endpoint)
     world.state.fleet.result(worker.id, done.id, {"output": {"text": "\ud800 lone"}})
     world.state.expire(world.job(done), 60_000)
@@ -47,6 +50,7 @@ def test_everything_comes_back_as_it_was(tmp_path: Path, start: Callable[[Store]
     again.close()
 
 
+@pytest.mark.proves("rule: restart")
 def test_a_running_job_begins_anew_however_often_the_emulator_is_killed(
     tmp_path: Path, start: Callable[[Store], World]
 ) -> None:
@@ -80,3 +84,23 @@ def test_a_broken_file_is_an_error_with_words(tmp_path: Path) -> None:
     path.write_bytes(b"no database at all, but long enough to be looked at" * 20)
     with pytest.raises(EmulatorError, match="database cannot be used"):
         SqliteStore(path)
+
+
+def test_what_is_written_together_is_kept_whole_or_not_at_all(tmp_path: Path) -> None:
+    """A kill in the middle, or an error, leaves nothing of it behind, inner parts included."""
+    path = tmp_path / "state.sqlite3"
+    store, killed = SqliteStore(path), SqliteStore(path)
+    with suppress(ZeroDivisionError), store.together():
+        store.put("thing", "a", {"id": "a"})
+        with store.together():
+            store.put("thing", "b", {"id": "b"})
+        raise ZeroDivisionError
+    assert killed.load().of("thing") == ()
+    move = store.together()
+    move.__enter__()
+    store.put("thing", "a", {"id": "a"})
+    assert killed.load().of("thing") == ()
+    move.__exit__(None, None, None)
+    assert killed.load().of("thing") == [{"id": "a"}]
+    store.close()
+    killed.close()

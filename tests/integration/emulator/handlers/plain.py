@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -52,6 +53,15 @@ def finish_on_stop(_job: dict[str, Any], task: dict[str, Any]) -> Any:
         return "stopped, not its helper" if helper.wait() == 0 else "stopped with its helper"
 
 
+def die(_job: dict[str, Any], task: dict[str, Any]) -> Any:
+    """Ends its own process: the first time as a program would, then as the kernel would."""
+    died = Path(task["died"])
+    if not died.exists():
+        died.touch()
+        sys.exit(4)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 TASKS = {
     "echo": echo,
     "raise": fail,
@@ -61,6 +71,9 @@ TASKS = {
     "set": lambda _job, _task: {1, 2},
     "nan": lambda _job, _task: {"number": float("nan")},
     "crash": lambda _job, _task: os._exit(7),
+    "die": die,
+    "refresh": lambda _job, _task: {"refresh_worker": True, "done": True},
+    "large": lambda _job, task: "x" * task["size_bytes"],
     "sleep": lambda _job, _task: time.sleep(600),
 }
 
