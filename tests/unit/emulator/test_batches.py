@@ -149,6 +149,20 @@ def test_cancelling_lets_running_requests_finish(world: World) -> None:
     assert world.state.batches.cancel(batch) == batch
 
 
+def test_a_cancelled_batch_does_not_wait_for_a_retry(world: World) -> None:
+    """What had failed counts as failed, whatever becomes of it now."""
+    endpoint = world.endpoint()
+    batch = finalized(world, endpoint, 2)
+    failed, running = taken(world, endpoint, 2)
+    end(world, failed, error="e")
+    world.state.batches.cancel(now(world, batch))
+    world.state.retry(endpoint.id, failed.id)
+    end(world, running, output=1)
+    end(world, *taken(world, endpoint, 1), output=1)
+    batch = now(world, batch)
+    assert (batch.status, counts(batch)) == (BatchStatus.CANCELLED, (2, 1, 1))
+
+
 @pytest.mark.parametrize("lock", [False, True])
 def test_cancelling_ends_what_has_not_begun(world: World, *, lock: bool) -> None:
     """A draft, or a batch nothing of which runs, is CANCELLED at once; a draft makes no jobs."""
@@ -158,6 +172,7 @@ def test_cancelling_ends_what_has_not_begun(world: World, *, lock: bool) -> None
     assert (batch.status, counts(batch)) == (BatchStatus.CANCELLED, (3, 0, 0))
     assert world.state.jobs.queued(endpoint.id) == 0
     assert statuses(world, batch) == (["CANCELLED"] * 3 if lock else [None] * 3)
+    assert not any(each.draft for each in world.state.batches.members(batch, 0, 9))
 
 
 def test_a_batch_that_is_through_stays_as_it_is_when_cancelled(world: World) -> None:
