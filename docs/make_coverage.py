@@ -35,7 +35,11 @@ from typing import TYPE_CHECKING, Any
 
 from graphql import GraphQLObjectType
 
-from runpodctl_py.emulator import batch_api, graphql, job_api, openai_api, rest, worker_api
+from runpodctl_py.emulator.graphql import answering as graphql
+from runpodctl_py.emulator.jobs import api as job_api
+from runpodctl_py.emulator.jobs import batch_api, openai_api
+from runpodctl_py.emulator.rest import api as rest
+from runpodctl_py.emulator.workers import api as worker_api
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -115,7 +119,7 @@ def first_sentence(docstring: str | None) -> str:
     """Return what an operation does, without the method and path that its name tells already."""
     line = (docstring or "").strip().partition("\n")[0].rstrip(".")
     said = re.sub(r"^(?:GET|POST|PUT|PATCH|DELETE)[^:]*:\s*", "", line)
-    return said if said == line else said[:1].lower() + said[1:]
+    return said if said == line or said[:2].isupper() else said[:1].lower() + said[1:]
 
 
 def graphql_entries() -> Iterator[Entry]:

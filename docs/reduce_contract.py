@@ -16,7 +16,7 @@ from typing import Any
 
 ROOT = Path(__file__).parent.parent
 PUBLISHED = ROOT / "tests" / "data" / "openapi-v2.json"
-TARGET = ROOT / "runpodctl_py" / "emulator" / "openapi-v2.json"
+TARGET = ROOT / "runpodctl_py" / "emulator" / "rest" / "openapi-v2.json"
 
 NOT_EMULATED = ("/v2/pods", "/v2/clusters", "/v2/registries/delegations")
 METHODS = ("get", "post", "put", "patch", "delete")

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from runpodctl_py.emulator.config import EmulatorConfig
     from runpodctl_py.emulator.daemon import Announcement
-    from runpodctl_py.emulator.handlers import Handler
+    from runpodctl_py.emulator.workers.handlers import Handler
     from runpodctl_py.jsontypes import JsonObject
 
 app = App(no_args_is_help=True)

@@ -14,7 +14,7 @@ from runpodctl_py import env_file, provision
 from runpodctl_py.api.provisioning import connect
 from runpodctl_py.cli.desired import Flags, desired_state
 from runpodctl_py.emulator.daemon import data_folder
-from runpodctl_py.emulator.images import command_for
+from runpodctl_py.emulator.workers.images import command_for
 from runpodctl_py.errors import UsageError
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from runpodctl_py.errors import ConflictError, EmulatorError, UsageError
 if TYPE_CHECKING:
     from runpodctl_py.emulator.config import EmulatorConfig, Simulation
     from runpodctl_py.emulator.daemon import Announcement
-    from runpodctl_py.emulator.handlers import Handler
+    from runpodctl_py.emulator.workers.handlers import Handler
     from runpodctl_py.jsontypes import JsonObject
 
 _ASK_LIMIT_S = 20.0
@@ -86,7 +86,7 @@ class Manner:
             EmulatorError: No container engine answers.
         """
         from runpodctl_py.emulator.config import EmulatorConfig
-        from runpodctl_py.emulator.containers import find_engine
+        from runpodctl_py.emulator.workers.containers import find_engine
 
         if self.containers and self.simulate is not None:
             raise UsageError("--containers and --simulate: simulated workers run nothing")
@@ -153,7 +153,7 @@ class OwnHandler:
             UsageError: There is no such file or interpreter, the interpreter has no SDK, or
                 something was said of a handler that was not named.
         """
-        from runpodctl_py.emulator.handlers import NAME, Handler, default_name
+        from runpodctl_py.emulator.workers.handlers import NAME, Handler, default_name
 
         if self.handler is None:
             self._refuse_without_handler(args)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from runpodctl_py.emulator.logs import JobLines, LogLine, message_of, parse
+from runpodctl_py.emulator.workers.logs import JobLines, LogLine, message_of, parse
 from runpodctl_py.errors import EmulatorError
 
 if TYPE_CHECKING:

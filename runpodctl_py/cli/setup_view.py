@@ -114,7 +114,7 @@ class SetupView:
         if self._plan.template.action == "unchanged":
             return None
         if self._context.settings.is_local:
-            from runpodctl_py.emulator.images import command_for
+            from runpodctl_py.emulator.workers.images import command_for
 
             if command_for(image, {}) is None:
                 return (

@@ -16,17 +16,13 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Match, Route
 
-from runpodctl_py.emulator import (
-    batch_api,
-    bodies,
-    job_api,
-    local_api,
-    openai_api,
-    worker_api,
-)
+from runpodctl_py.emulator import bodies, local_api
 from runpodctl_py.emulator.bells import ClientGoneError
+from runpodctl_py.emulator.control.model import RESERVED_IDS
 from runpodctl_py.emulator.errors import UNAUTHORIZED, JobApiError
-from runpodctl_py.emulator.model import RESERVED_IDS
+from runpodctl_py.emulator.jobs import api as job_api
+from runpodctl_py.emulator.jobs import batch_api, openai_api
+from runpodctl_py.emulator.workers import api as worker_api
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -34,9 +30,9 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.types import Receive, Scope, Send
 
-    from runpodctl_py.emulator.graphql import GraphQLApi
-    from runpodctl_py.emulator.rate_limits import RateLimits
-    from runpodctl_py.emulator.rest import RestApi
+    from runpodctl_py.emulator.graphql.answering import GraphQLApi
+    from runpodctl_py.emulator.jobs.rate_limits import RateLimits
+    from runpodctl_py.emulator.rest.api import RestApi
 
     Handler = Callable[[Request], Awaitable[Response]]
 

@@ -1,7 +1,7 @@
 """RunPod's own refusals: status codes and words, as an API answers them.
 
-These never leave the emulator as exceptions; `app.py` and `graphql.py` turn them into answers.
-What went wrong with the emulator itself is an `EmulatorError`.
+These never leave the emulator as exceptions; `app.py` and `graphql/answering.py` turn them into
+answers. What went wrong with the emulator itself is an `EmulatorError`.
 """
 
 from __future__ import annotations

@@ -12,10 +12,10 @@ from runpodctl_py import __version__
 from runpodctl_py.emulator import bodies
 from runpodctl_py.emulator.bells import hold
 from runpodctl_py.emulator.errors import ControlPlaneError, JobApiError, bad_request
-from runpodctl_py.emulator.handlers import Handler, serve
-from runpodctl_py.emulator.job_book import SCALER
-from runpodctl_py.emulator.logs import read_tail
-from runpodctl_py.emulator.simulated import SimulatedWorkers
+from runpodctl_py.emulator.jobs.book import SCALER
+from runpodctl_py.emulator.workers.handlers import Handler, serve
+from runpodctl_py.emulator.workers.logs import read_tail
+from runpodctl_py.emulator.workers.simulated import SimulatedWorkers
 from runpodctl_py.errors import EmulatorError
 
 if TYPE_CHECKING:
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 
     from runpodctl_py.emulator.bells import Bells
     from runpodctl_py.emulator.clock import Clock
-    from runpodctl_py.emulator.model import Endpoint
-    from runpodctl_py.emulator.reloading import Reloader
-    from runpodctl_py.emulator.scaler import WorkerHost
+    from runpodctl_py.emulator.control.model import Endpoint
     from runpodctl_py.emulator.state import State
-    from runpodctl_py.emulator.worker_record import Worker
+    from runpodctl_py.emulator.workers.record import Worker
+    from runpodctl_py.emulator.workers.reloading import Reloader
+    from runpodctl_py.emulator.workers.scaler import WorkerHost
 
 _BODY_LIMIT_BYTES = 1_000_000
 _TRIAL_S = 20.0

@@ -15,24 +15,24 @@ from typing import TYPE_CHECKING, Any
 import uvicorn
 
 from runpodctl_py.emulator.app import Apis, Keys, make_app
-from runpodctl_py.emulator.batch_api import BatchApi
 from runpodctl_py.emulator.bells import Bells
 from runpodctl_py.emulator.config import PREFERRED_PORT, EmulatorConfig
 from runpodctl_py.emulator.data_folder import kept_token, make_private
-from runpodctl_py.emulator.graphql import GraphQLApi, load_schema
-from runpodctl_py.emulator.job_api import JobApi
+from runpodctl_py.emulator.graphql.answering import GraphQLApi, load_schema
+from runpodctl_py.emulator.jobs.api import JobApi
+from runpodctl_py.emulator.jobs.batch_api import BatchApi
+from runpodctl_py.emulator.jobs.openai_api import OpenAiApi
+from runpodctl_py.emulator.jobs.rate_limits import RateLimits
+from runpodctl_py.emulator.jobs.webhooks import Postman
 from runpodctl_py.emulator.local_api import LocalApi
-from runpodctl_py.emulator.openai_api import OpenAiApi
-from runpodctl_py.emulator.rate_limits import RateLimits
-from runpodctl_py.emulator.reloading import Reloader
-from runpodctl_py.emulator.rest import RestApi
-from runpodctl_py.emulator.scaler import Scaler, WorkerHost
-from runpodctl_py.emulator.simulated import SimulatedWorkers
+from runpodctl_py.emulator.rest.api import RestApi
 from runpodctl_py.emulator.state import State
 from runpodctl_py.emulator.store import SqliteStore
-from runpodctl_py.emulator.webhooks import Postman
-from runpodctl_py.emulator.worker_api import WorkerApi
-from runpodctl_py.emulator.workers import Workers
+from runpodctl_py.emulator.workers.api import WorkerApi
+from runpodctl_py.emulator.workers.processes import Workers
+from runpodctl_py.emulator.workers.reloading import Reloader
+from runpodctl_py.emulator.workers.scaler import Scaler, WorkerHost
+from runpodctl_py.emulator.workers.simulated import SimulatedWorkers
 from runpodctl_py.errors import EmulatorError
 
 if TYPE_CHECKING:

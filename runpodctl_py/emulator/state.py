@@ -1,9 +1,10 @@
 """What happens on the local RunPod: the one object in which endpoints, jobs and workers meet.
 
-It does no I/O of its own and never waits: the APIs call it, a sweep tells it that time has
-passed, and whoever waits is woken by name through `ring`. It decides what the words of clients
-mean; those of workers are `fleet.py`'s. Templates and endpoints are kept by `control.py`, what
-they refer to by `account.py`, jobs by `job_book.py`; `billing.py` counts what workers cost.
+It does no I/O of its own and never waits: the APIs call it, a sweep tells it that time has passed,
+and whoever waits is woken by name through `ring`. It decides what the words of clients mean; those
+of workers are `workers/fleet.py`'s. Templates and endpoints are kept by `control/plane.py`, what
+they refer to by `control/account.py`, jobs by `jobs/book.py`; `control/billing.py` counts what
+workers cost.
 """
 
 from __future__ import annotations
@@ -11,26 +12,26 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from runpodctl_py.emulator.account import Account
-from runpodctl_py.emulator.batch_book import BatchBook
-from runpodctl_py.emulator.billing import Billing
-from runpodctl_py.emulator.control import ControlPlane, EndpointDraft, TemplateDraft
-from runpodctl_py.emulator.endpoint_rules import next_idle_limit_s
+from runpodctl_py.emulator.control.account import Account
+from runpodctl_py.emulator.control.billing import Billing
+from runpodctl_py.emulator.control.endpoint_rules import next_idle_limit_s
+from runpodctl_py.emulator.control.plane import ControlPlane, EndpointDraft, TemplateDraft
+from runpodctl_py.emulator.control.releases import Releases
 from runpodctl_py.emulator.errors import endpoint_not_found
-from runpodctl_py.emulator.fleet import Fleet
-from runpodctl_py.emulator.handlers import Handlers
-from runpodctl_py.emulator.job_book import SCALER, JobBook
-from runpodctl_py.emulator.jobs import RETENTION_S, Job, JobStatus, Policy, new_job_id
-from runpodctl_py.emulator.releases import Releases
-from runpodctl_py.emulator.webhooks import Deliveries
-from runpodctl_py.emulator.worker_record import Leaving, WorkerState
+from runpodctl_py.emulator.jobs.batch_book import BatchBook
+from runpodctl_py.emulator.jobs.book import SCALER, JobBook
+from runpodctl_py.emulator.jobs.job import RETENTION_S, Job, JobStatus, Policy, new_job_id
+from runpodctl_py.emulator.jobs.webhooks import Deliveries
+from runpodctl_py.emulator.workers.fleet import Fleet
+from runpodctl_py.emulator.workers.handlers import Handlers
+from runpodctl_py.emulator.workers.record import Leaving, WorkerState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from runpodctl_py.emulator.clock import Clock
     from runpodctl_py.emulator.config import Timings
-    from runpodctl_py.emulator.model import Endpoint, Template
+    from runpodctl_py.emulator.control.model import Endpoint, Template
     from runpodctl_py.emulator.store import Counters, Store
 
 

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from runpodctl_py.emulator import json_text
-from runpodctl_py.emulator.jobs import Job, JobStatus, Policy
+from runpodctl_py.emulator.jobs.job import Job, JobStatus, Policy
 from runpodctl_py.errors import EmulatorError
 
 if TYPE_CHECKING:

@@ -12,15 +12,15 @@ import pytest
 
 from runpodctl_py.emulator.bells import Bells
 from runpodctl_py.emulator.config import EmulatorConfig, Timings, WorkerCommand
-from runpodctl_py.emulator.control import EndpointDraft, TemplateDraft
-from runpodctl_py.emulator.guard_line import GuardLine, ProcessPlan
-from runpodctl_py.emulator.jobs import JobStatus, Policy
-from runpodctl_py.emulator.logs import read_tail
-from runpodctl_py.emulator.scaler import Scaler
+from runpodctl_py.emulator.control.plane import EndpointDraft, TemplateDraft
+from runpodctl_py.emulator.jobs.job import JobStatus, Policy
 from runpodctl_py.emulator.state import State
 from runpodctl_py.emulator.store import SqliteStore
-from runpodctl_py.emulator.worker_record import Leaving, WorkerState
-from runpodctl_py.emulator.workers import Workers
+from runpodctl_py.emulator.workers.guard_line import GuardLine, ProcessPlan
+from runpodctl_py.emulator.workers.logs import read_tail
+from runpodctl_py.emulator.workers.processes import Workers
+from runpodctl_py.emulator.workers.record import Leaving, WorkerState
+from runpodctl_py.emulator.workers.scaler import Scaler
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable

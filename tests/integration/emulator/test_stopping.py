@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from runpodctl_py.emulator.config import EmulatorConfig, WorkerCommand
-from runpodctl_py.emulator.control import EndpointDraft, TemplateDraft
+from runpodctl_py.emulator.control.plane import EndpointDraft, TemplateDraft
 from runpodctl_py.emulator.state import State
 from runpodctl_py.emulator.store import SqliteStore
-from runpodctl_py.emulator.worker_record import Leaving
-from runpodctl_py.emulator.workers import Workers
+from runpodctl_py.emulator.workers.processes import Workers
+from runpodctl_py.emulator.workers.record import Leaving
 
 if TYPE_CHECKING:
     from collections.abc import Callable

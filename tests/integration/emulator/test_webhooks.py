@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from runpodctl_py.emulator.bells import Bells
-from runpodctl_py.emulator.jobs import Job
+from runpodctl_py.emulator.jobs.job import Job
+from runpodctl_py.emulator.jobs.webhooks import WEBHOOKS, Deliveries, Postman
 from runpodctl_py.emulator.store import SqliteStore
-from runpodctl_py.emulator.webhooks import WEBHOOKS, Deliveries, Postman
 from runpodctl_py.testing import FakeClock
 
 if TYPE_CHECKING:

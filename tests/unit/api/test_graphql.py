@@ -146,7 +146,7 @@ def test_every_document_has_a_call() -> None:
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_every_document_fits_runpods_schema(name: str) -> None:
     """The schema was put together on its own, from what other clients send."""
-    schema = (files("runpodctl_py.emulator") / "schema.graphql").read_text(encoding="utf-8")
+    schema = (files("runpodctl_py.emulator.graphql") / "schema.graphql").read_text(encoding="utf-8")
 
     assert validate(build_schema(schema), parse(read_document(name))) == []
 

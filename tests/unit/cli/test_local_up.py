@@ -10,7 +10,7 @@ import pytest
 from runpodctl_py.cli.local_up import Manner, OwnHandler, simulation
 from runpodctl_py.emulator.config import Simulation
 from runpodctl_py.emulator.daemon import Announcement
-from runpodctl_py.emulator.handlers import Handler
+from runpodctl_py.emulator.workers.handlers import Handler
 from runpodctl_py.errors import ConflictError, UsageError
 
 RUNNING = Announcement("http://127.0.0.1:1", 1, "token", 1, "1.0", 0.0, until_unused=False)

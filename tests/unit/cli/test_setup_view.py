@@ -151,7 +151,10 @@ def test_an_image_that_cannot_run_here_is_told(capsys: pytest.CaptureFixture[str
     """Before somebody waits for its workers; the local RunPod starts the bundled one only."""
     view(is_local=True).show_plan()
 
-    assert said(capsys)[-1] == "! The local RunPod cannot run img:1: its workers will be unhealthy."
+    assert said(capsys)[-1] == (
+        "! The local RunPod runs img:1 with `local up --containers` only: otherwise its workers "
+        "will be unhealthy."
+    )
 
 
 def test_no_limit_is_said_in_words(capsys: pytest.CaptureFixture[str]) -> None:

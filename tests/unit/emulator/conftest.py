@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from runpodctl_py.emulator.config import Timings
-from runpodctl_py.emulator.control import EndpointDraft, TemplateDraft
-from runpodctl_py.emulator.jobs import RETENTION_S, SYNC_RETENTION_S, Job, Policy
+from runpodctl_py.emulator.control.plane import EndpointDraft, TemplateDraft
+from runpodctl_py.emulator.jobs.job import RETENTION_S, SYNC_RETENTION_S, Job, Policy
 from runpodctl_py.emulator.state import State
 from runpodctl_py.emulator.store import SqliteStore
 from runpodctl_py.testing import FakeClock
@@ -17,9 +17,9 @@ from runpodctl_py.testing import FakeClock
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from runpodctl_py.emulator.model import Endpoint
+    from runpodctl_py.emulator.control.model import Endpoint
     from runpodctl_py.emulator.store import Store
-    from runpodctl_py.emulator.worker_record import Worker
+    from runpodctl_py.emulator.workers.record import Worker
 
 
 @dataclass

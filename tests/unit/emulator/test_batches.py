@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runpodctl_py.emulator.batch_book import BatchBook
-from runpodctl_py.emulator.batch_requests import Draft
-from runpodctl_py.emulator.batches import KEPT_S, BatchLimits, BatchStatus
 from runpodctl_py.emulator.errors import JobApiError
-from runpodctl_py.emulator.jobs import JobStatus, Policy
+from runpodctl_py.emulator.jobs.batch import KEPT_S, BatchLimits, BatchStatus
+from runpodctl_py.emulator.jobs.batch_book import BatchBook
+from runpodctl_py.emulator.jobs.batch_requests import Draft
+from runpodctl_py.emulator.jobs.job import JobStatus, Policy
 from runpodctl_py.emulator.store import SqliteStore
 
 if TYPE_CHECKING:
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
     from conftest import World
 
-    from runpodctl_py.emulator.batches import Batch
-    from runpodctl_py.emulator.jobs import Job
-    from runpodctl_py.emulator.model import Endpoint
+    from runpodctl_py.emulator.control.model import Endpoint
+    from runpodctl_py.emulator.jobs.batch import Batch
+    from runpodctl_py.emulator.jobs.job import Job
     from runpodctl_py.emulator.store import Store
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from runpodctl_py.emulator.catalog import (
+from runpodctl_py.emulator.control.catalog import (
     CPU_FLAVORS,
     DATA_CENTERS,
     GPU_TYPES,
     gpu_type_of,
     is_cpu_instance,
 )
-from runpodctl_py.emulator.model import Endpoint
+from runpodctl_py.emulator.control.model import Endpoint
 from runpodctl_py.gpus import POOLS
 
 

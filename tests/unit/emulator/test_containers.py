@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runpodctl_py.emulator.containers import find_engine, plan
-from runpodctl_py.emulator.model import Template
+from runpodctl_py.emulator.control.model import Template
+from runpodctl_py.emulator.workers.containers import find_engine, plan
 from runpodctl_py.errors import EmulatorError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from runpodctl_py.emulator.guard_line import ProcessPlan
+    from runpodctl_py.emulator.workers.guard_line import ProcessPlan
 
 ENV = {"TOKEN": "s3cret", "KEY": "two\nlines", "RUNPOD_PING": "http://127.0.0.1:1/ping"}
 

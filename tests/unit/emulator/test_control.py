@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from runpodctl_py.emulator.config import Timings
-from runpodctl_py.emulator.control import EndpointDraft, TemplateDraft
+from runpodctl_py.emulator.control.plane import EndpointDraft, TemplateDraft
 from runpodctl_py.emulator.errors import ControlPlaneError
-from runpodctl_py.emulator.jobs import JobStatus
+from runpodctl_py.emulator.jobs.job import JobStatus
 from runpodctl_py.emulator.state import State
 from runpodctl_py.emulator.store import SqliteStore
-from runpodctl_py.emulator.worker_record import Leaving
+from runpodctl_py.emulator.workers.record import Leaving
 
 if TYPE_CHECKING:
     from conftest import World

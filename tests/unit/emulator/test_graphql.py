@@ -12,9 +12,9 @@ from graphql import GraphQLObjectType, build_schema, execute, parse, validate
 from starlette.applications import Starlette
 from starlette.routing import Route
 
-from runpodctl_py.emulator import graphql
-from runpodctl_py.emulator.graphql_words import in_runpods_words
-from runpodctl_py.emulator.model import camel_case, snake_case
+from runpodctl_py.emulator.control.model import camel_case, snake_case
+from runpodctl_py.emulator.graphql import answering as graphql
+from runpodctl_py.emulator.graphql.words import in_runpods_words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runpodctl_py.emulator.handlers import Handler, default_name, release, serve
 from runpodctl_py.emulator.store import SqliteStore
+from runpodctl_py.emulator.workers.handlers import Handler, default_name, release, serve
 
 if TYPE_CHECKING:
     from collections.abc import Callable

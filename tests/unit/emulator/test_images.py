@@ -8,15 +8,15 @@ from pathlib import Path
 import pytest
 
 from runpodctl_py.emulator.config import WorkerCommand
-from runpodctl_py.emulator.images import (
+from runpodctl_py.emulator.control.model import Template
+from runpodctl_py.emulator.workers.images import (
     command_for,
     environment,
     inherited_environment,
     platform_environment,
     short_name,
 )
-from runpodctl_py.emulator.model import Template
-from runpodctl_py.emulator.worker_record import Worker
+from runpodctl_py.emulator.workers.record import Worker
 
 
 @pytest.mark.parametrize(

@@ -9,15 +9,15 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, multiple, rule
 
 from runpodctl_py.emulator.config import Timings
-from runpodctl_py.emulator.control import EndpointDraft, TemplateDraft
+from runpodctl_py.emulator.control.plane import EndpointDraft, TemplateDraft
 from runpodctl_py.emulator.errors import JobApiError
-from runpodctl_py.emulator.jobs import Job, JobStatus, Policy
+from runpodctl_py.emulator.jobs.job import Job, JobStatus, Policy
 from runpodctl_py.emulator.state import State
 from runpodctl_py.emulator.store import SqliteStore
 from runpodctl_py.testing import FakeClock
 
 if TYPE_CHECKING:
-    from runpodctl_py.emulator.worker_record import Worker
+    from runpodctl_py.emulator.workers.record import Worker
 
 _WAITS_S = st.sampled_from([0.5, 4.0, 31.0, 600.0])
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runpodctl_py.emulator.logs import (
+from runpodctl_py.emulator.workers.logs import (
     LogLine,
     Message,
     follow,

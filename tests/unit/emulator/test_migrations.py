@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from runpodctl_py.emulator.errors import JobApiError
-from runpodctl_py.emulator.jobs import RETENTION_S, SYNC_RETENTION_S, JobStatus
+from runpodctl_py.emulator.jobs.job import RETENTION_S, SYNC_RETENTION_S, JobStatus
 from runpodctl_py.emulator.store import _MIGRATIONS, Counters, SqliteStore
 from runpodctl_py.errors import EmulatorError
 from runpodctl_py.testing import FakeClock

@@ -11,9 +11,10 @@ import pytest
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from runpodctl_py.emulator import job_api, openai_api
 from runpodctl_py.emulator.errors import JobApiError
-from runpodctl_py.emulator.rate_limits import LIMITS, Limit, RateLimits
+from runpodctl_py.emulator.jobs import api as job_api
+from runpodctl_py.emulator.jobs import openai_api
+from runpodctl_py.emulator.jobs.rate_limits import LIMITS, Limit, RateLimits
 from runpodctl_py.testing import FakeClock
 
 if TYPE_CHECKING:

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runpodctl_py.emulator.control import TemplateDraft
-from runpodctl_py.emulator.model import DiffEntry, Endpoint, Template
-from runpodctl_py.emulator.releases import KEPT_PER_ENDPOINT, Configuration, changes
+from runpodctl_py.emulator.control.model import DiffEntry, Endpoint, Template
+from runpodctl_py.emulator.control.plane import TemplateDraft
+from runpodctl_py.emulator.control.releases import KEPT_PER_ENDPOINT, Configuration, changes
 from runpodctl_py.emulator.store import SqliteStore
 
 if TYPE_CHECKING:

@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
-from runpodctl_py.emulator import rest_contract, rest_time
-from runpodctl_py.emulator.rest import OPERATIONS
-from runpodctl_py.emulator.rest_contract import Contract
-from runpodctl_py.emulator.rest_problems import ProblemError
+from runpodctl_py.emulator.rest import contract as rest_contract
+from runpodctl_py.emulator.rest import times
+from runpodctl_py.emulator.rest.api import OPERATIONS
+from runpodctl_py.emulator.rest.contract import Contract
+from runpodctl_py.emulator.rest.problems import ProblemError
 
 ROOT = Path(__file__).parents[3]
 ENDPOINT: dict[str, Any] = {
@@ -177,4 +178,4 @@ def test_parameters_are_checked(
 
 def test_times_go_out_as_they_came_in() -> None:
     """RFC 3339 in UTC, without parts of a second."""
-    assert rest_time.text(rest_time.parse("2026-11-21T11:00:00.9+01:00")) == "2026-11-21T10:00:00Z"
+    assert times.text(times.parse("2026-11-21T11:00:00.9+01:00")) == "2026-11-21T10:00:00Z"

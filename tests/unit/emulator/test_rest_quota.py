@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from runpodctl_py.emulator.rest_quota import Quota
+from runpodctl_py.emulator.rest.quota import Quota
 from runpodctl_py.testing import FakeClock
 
 

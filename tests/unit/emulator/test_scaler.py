@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runpodctl_py.emulator.jobs import JobStatus
-from runpodctl_py.emulator.scaler import Plan, plan
-from runpodctl_py.emulator.worker_record import Leaving, WorkerState
+from runpodctl_py.emulator.jobs.job import JobStatus
+from runpodctl_py.emulator.workers.record import Leaving, WorkerState
+from runpodctl_py.emulator.workers.scaler import Plan, plan
 
 if TYPE_CHECKING:
     from conftest import World
 
-    from runpodctl_py.emulator.model import Endpoint
+    from runpodctl_py.emulator.control.model import Endpoint
 
 
 def ask(world: World, endpoint: Endpoint) -> Plan:

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from runpodctl_py.emulator.config import Simulation
-from runpodctl_py.emulator.jobs import JobStatus
-from runpodctl_py.emulator.simulated import SimulatedWorker
-from runpodctl_py.emulator.worker_record import Leaving, WorkerState
+from runpodctl_py.emulator.jobs.job import JobStatus
+from runpodctl_py.emulator.workers.record import Leaving, WorkerState
+from runpodctl_py.emulator.workers.simulated import SimulatedWorker
 
 if TYPE_CHECKING:
     from conftest import World
 
-    from runpodctl_py.emulator.model import Endpoint
+    from runpodctl_py.emulator.control.model import Endpoint
 
 pytestmark = pytest.mark.proves("rule: simulated-workers")
 

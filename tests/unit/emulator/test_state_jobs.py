@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from runpodctl_py.emulator.errors import JobApiError
-from runpodctl_py.emulator.jobs import RETENTION_S, SYNC_RETENTION_S, JobStatus
-from runpodctl_py.emulator.worker_record import Leaving
+from runpodctl_py.emulator.jobs.job import RETENTION_S, SYNC_RETENTION_S, JobStatus
+from runpodctl_py.emulator.workers.record import Leaving
 
 if TYPE_CHECKING:
     from conftest import World

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runpodctl_py.emulator.jobs import JobStatus
-from runpodctl_py.emulator.worker_record import Leaving, WorkerState
+from runpodctl_py.emulator.jobs.job import JobStatus
+from runpodctl_py.emulator.workers.record import Leaving, WorkerState
 
 if TYPE_CHECKING:
     from conftest import World

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runpodctl_py.emulator.jobs import JobStatus
+from runpodctl_py.emulator.jobs.job import JobStatus
 from runpodctl_py.emulator.store import SqliteStore
 from runpodctl_py.errors import EmulatorError
 

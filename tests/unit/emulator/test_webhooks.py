@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from runpodctl_py.emulator.job_shape import shape
-from runpodctl_py.emulator.jobs import Job, JobStatus, Policy
+from runpodctl_py.emulator.jobs.job import Job, JobStatus, Policy
+from runpodctl_py.emulator.jobs.shape import shape
+from runpodctl_py.emulator.jobs.webhooks import WEBHOOKS
 from runpodctl_py.emulator.store import SqliteStore
-from runpodctl_py.emulator.webhooks import WEBHOOKS
 
 if TYPE_CHECKING:
     from collections.abc import Callable

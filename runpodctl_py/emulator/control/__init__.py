@@ -1,0 +1,1 @@
+"""The control plane: its values and rules, whatever API they come through."""

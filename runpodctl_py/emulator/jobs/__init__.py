@@ -1,0 +1,1 @@
+"""Jobs, and what clients do with them (API reference 4)."""

@@ -1,0 +1,1 @@
+"""Workers, from how many there should be to their processes (API reference 5)."""
