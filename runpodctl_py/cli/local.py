@@ -240,6 +240,8 @@ def client_variables(url: str, token: str) -> dict[str, str]:
         "RUNPOD_API_BASE_URL": url,
         "RUNPOD_ENDPOINT_BASE_URL": f"{url}/v2",
         "RUNPOD_GRAPHQL_URL": f"{url}/graphql",
+        "RUNPOD_REST_V2_URL": f"{url}/v2",
+        "RUNPOD_REST_V2_API_URL": f"{url}/v2",
         "RUNPOD_INVOKE_URL": f"{url}/v2",
         "RUNPOD_SERVERLESS_API_URL": f"{url}/v2",
     }

@@ -5,6 +5,7 @@ Parses both at the border. Starting the process is `local.py`'s business.
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 from dataclasses import dataclass, fields
@@ -34,6 +35,8 @@ _SIMULATION = {
     "seed": ("seed", int),
 }
 """Word in `--simulate` to field of `Simulation` and its type."""
+_LARGEST = 1e9
+"""More seconds or jobs than anybody simulates; infinity is more, too."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -194,17 +197,19 @@ def simulation(text: str) -> Simulation:
     from runpodctl_py.emulator.config import Simulation
 
     given: dict[str, Any] = {}
-    for part in filter(None, text.split(",")):
+    for part in text.split(",") if text else ():
         word, _, value = part.partition("=")
         name, kind = _SIMULATION.get(word.strip(), ("", float))
         try:
             given[name] = kind(value)
         except ValueError:
-            given[name] = -1
-        if not name or given[name] < 0 or (name == "fail" and given[name] > 1):
+            given[name] = math.nan
+        most = 1 if name == "fail" else _LARGEST
+        if not name or not (name == "concurrency") <= given[name] <= most:
             raise UsageError(
                 f"--simulate cannot be told {part!r}",
-                hint=f"Numbers from 0 for {', '.join(_SIMULATION)}; fail is at most 1",
+                hint=f"Numbers from 0 for {', '.join(_SIMULATION)}; "
+                "fail is at most 1, concurrency at least 1",
             )
     return Simulation(**given)
 
@@ -226,7 +231,8 @@ def _interpreter(python: Path | None) -> Path:
             timeout=_ASK_LIMIT_S,
         ).returncode
     except (OSError, subprocess.TimeoutExpired) as exc:
-        raise UsageError(f"{program} is no interpreter that can be run: {exc}") from exc
+        reason = exc.strerror if isinstance(exc, OSError) else "it does not answer"
+        raise UsageError(f"{program} is no interpreter that can be run: {reason}") from exc
     if code:
         raise UsageError(
             f"{program} has no RunPod SDK, and a handler needs it",

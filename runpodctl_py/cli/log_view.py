@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -10,7 +11,7 @@ from runpodctl_py.emulator.workers.logs import JobLines, LogLine, message_of, pa
 from runpodctl_py.errors import EmulatorError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from runpodctl_py.cli.output import Output
@@ -65,14 +66,14 @@ class LogView:
         Raises:
             EmulatorError: A log cannot be read.
         """
-        for path in self.paths():
-            name = "local" if path.name == "emulator.log" else path.stem
-            for line in self._added(path, is_last=is_last):
-                if self._has(path, line):
-                    self._print(name, line)
-                    self.has_printed = True
+        added = [self._added(path, is_last=is_last) for path in self.paths()]
+        for _, path, line in heapq.merge(*added, key=lambda each: each[0]):
+            if self._has(path, line):
+                self._print("local" if path.name == "emulator.log" else path.stem, line)
+                self.has_printed = True
 
-    def _added(self, path: Path, *, is_last: bool) -> Iterator[LogLine]:
+    def _added(self, path: Path, *, is_last: bool) -> Iterator[tuple[str, Path, LogLine]]:
+        """Return the new lines of a file, each with the time that says where it belongs."""
         try:
             with path.open("rb") as file:
                 file.seek(self._read_bytes.get(path, 0))
@@ -81,7 +82,7 @@ class LogView:
             raise EmulatorError(f"Cannot read {path}: {exc.strerror}") from exc
         whole = content if is_last else content[: content.rfind(b"\n") + 1]
         self._read_bytes[path] = self._read_bytes.get(path, 0) + len(whole)
-        return (parse(each) for each in whole.decode(errors="replace").split("\n") if each)
+        return _timed(path, whole.decode(errors="replace").split("\n"))
 
     def _has(self, path: Path, line: LogLine) -> bool:
         if (job_id := self._wanted.job_id) is None:
@@ -111,6 +112,14 @@ class LogView:
         about = f"{message.job_id}  " if message.job_id and not self._wanted.job_id else ""
         for text in message.text.split("\n"):
             self._output.result(f"{prefix}{message.level:<5}  {about}{text}")
+
+
+def _timed(path: Path, lines: Sequence[str]) -> Iterator[tuple[str, Path, LogLine]]:
+    """Yield lines with their times; one without belongs to the line before it."""
+    time = ""
+    for line in (parse(each) for each in lines if each):
+        time = line.time or time
+        yield time, path, line
 
 
 def _changed_at(path: Path) -> float:

@@ -14,6 +14,8 @@ from runpodctl_py.emulator import json_text
 from runpodctl_py.emulator.errors import JobApiError, bad_request
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from starlette.requests import Request
 
 
@@ -34,14 +36,14 @@ async def read(request: Request, limit_bytes: int) -> bytes:
     return bytes(body)
 
 
-def parse_object(body: bytes) -> dict[str, Any]:
+def parse_object(body: bytes, parse: Callable[[bytes], Any] = json_text.parse) -> dict[str, Any]:
     """Returns the JSON object a body holds, whatever its content type says (5.2).
 
     Raises:
         JobApiError: It holds something else; 400.
     """
     try:
-        value = json_text.parse(body)
+        value = parse(body)
     except ValueError as error:
         raise bad_request(f"the body is not JSON: {error}") from error
     if not isinstance(value, dict):

@@ -31,7 +31,7 @@ from runpodctl_py.emulator.data_folder import (
     write_private,
 )
 from runpodctl_py.emulator.extra import require_local_extra
-from runpodctl_py.errors import EmulatorError
+from runpodctl_py.errors import ConflictError, EmulatorError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -104,7 +104,8 @@ def start_detached(folder: Path, command: Sequence[str], timeout_s: float) -> An
         timeout_s: How long to wait for it to answer.
 
     Raises:
-        EmulatorError: One is running already, or it did not start, or not in time.
+        ConflictError: One is running already.
+        EmulatorError: It did not start, or not in time.
     """
     if running := find_running(folder):
         raise _already_running(running)
@@ -150,7 +151,8 @@ async def run_until_stopped(
         on_ready: Called once it answers.
 
     Raises:
-        EmulatorError: Another one runs on this folder, or it cannot be started here.
+        ConflictError: Another one runs on this folder.
+        EmulatorError: It cannot be started here.
     """
     require_local_extra()
     folder = config.data_folder
@@ -269,9 +271,9 @@ def _answers(announcement: Announcement) -> bool:
         connection.close()
 
 
-def _already_running(announcement: Announcement | None) -> EmulatorError:
+def _already_running(announcement: Announcement | None) -> ConflictError:
     where = f" on {announcement.url}" if announcement else ""
-    return EmulatorError(
+    return ConflictError(
         f"a local RunPod is running already{where}", hint="runpodctl-py local down stops it"
     )
 

@@ -213,8 +213,9 @@ class State:
         """
         self.endpoint(endpoint_id)
         queue = self.jobs.queue(endpoint_id, self.jobs.queued(endpoint_id))
-        for job in queue:
-            self._cancel(job)
+        with self._store.together():
+            for job in queue:
+                self._cancel(job)
         return len(queue)
 
     def latest_jobs(self, endpoint_id: str, limit: int) -> Sequence[Job]:

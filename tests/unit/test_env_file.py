@@ -69,7 +69,7 @@ env_text = st.text(
 
 
 @given(before=env_text, value=st.text(st.characters(codec="utf-8", exclude_characters="\0")))
-@settings(max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_file_keeps_its_other_variables(tmp_path: Path, before: str, value: str) -> None:
     """Whatever stood there: the key reads back, the rest reads as before, or nothing changed."""
     path = tmp_path / ".env"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.responses import Response
 
-from runpodctl_py.emulator import bodies
+from runpodctl_py.emulator import bodies, json_text
 from runpodctl_py.emulator.bells import hold
 from runpodctl_py.emulator.workers.record import Leaving
 
@@ -105,7 +105,7 @@ class WorkerApi:
     async def job_done(self, request: Request) -> Response:
         """POST /job-done/{worker}/{job}: a result, a failure or a progress update."""
         worker_id, job_id = self._addressed(request)
-        message = bodies.parse_object(await bodies.read(request, MAX_RESULT_BYTES))
+        message = await _message(request)
         if message.get("status") == "IN_PROGRESS":
             self.state.fleet.progress(worker_id, job_id, message.get("output"))
             return Response()
@@ -120,7 +120,7 @@ class WorkerApi:
     async def job_stream(self, request: Request) -> Response:
         """POST /job-stream/{worker}/{job}: a piece of a streamed output."""
         worker_id, job_id = self._addressed(request)
-        message = bodies.parse_object(await bodies.read(request, MAX_RESULT_BYTES))
+        message = await _message(request)
         for piece in _pieces(message.get("output")):
             self.state.fleet.chunk(worker_id, job_id, piece)
         return Response()
@@ -165,6 +165,11 @@ class WorkerApi:
         params = request.path_params
         job = self.state.job(params["endpoint_id"], params["job_id"])
         return params["worker_id"], job.id
+
+
+async def _message(request: Request) -> dict[str, Any]:
+    body = await bodies.read(request, MAX_RESULT_BYTES)
+    return bodies.parse_object(body, json_text.parse_of_sdk)
 
 
 def _handed_over(job: Job) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from runpodctl_py.emulator.config import EmulatorConfig, WorkerCommand
 from runpodctl_py.emulator.daemon import Announcement, run_until_stopped
-from runpodctl_py.errors import EmulatorError
+from runpodctl_py.errors import RunpodctlError
 
 
 def ready(_announcement: Announcement) -> None:
@@ -33,5 +33,5 @@ try:
     asyncio.run(
         run_until_stopped(config, until_unused="--until-unused" in sys.argv, on_ready=ready)
     )
-except EmulatorError as error:
+except RunpodctlError as error:
     sys.exit(error.message)

@@ -32,7 +32,20 @@ def test_what_simulated_workers_do(text: str, meant: Simulation) -> None:
     assert simulation(text) == meant
 
 
-@pytest.mark.parametrize("part", ["speed=1", "delay", "delay=x", "delay=-1", "fail=1.5", "=1"])
+@pytest.mark.parametrize(
+    "part",
+    [
+        "speed=1",
+        "delay=x",
+        "delay=-1",
+        "delay=nan",
+        "jitter=inf",
+        "fail=1.5",
+        "concurrency=0",
+        "=1",
+        "",
+    ],
+)
 def test_what_simulated_workers_cannot_do(part: str) -> None:
     """The part that cannot be understood is named."""
     with pytest.raises(UsageError, match="cannot be told") as told:

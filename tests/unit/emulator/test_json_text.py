@@ -20,14 +20,16 @@ JSON_VALUES = st.recursive(
 @settings(max_examples=50, deadline=None)
 def test_whatever_python_writes_becomes_valid_json(value: object) -> None:
     """NaN and infinities are null, everything else is kept."""
-    parsed = json_text.parse(json.dumps(value).encode())
+    parsed = json_text.parse_of_sdk(json.dumps(value).encode())
     assert json.loads(json_text.dump(parsed), parse_constant=pytest.fail) == parsed
 
 
 @pytest.mark.parametrize("text", ["NaN", "[Infinity]", "-Infinity", "1e999"])
 def test_what_is_no_number_is_null(text: str) -> None:
-    """As the SDK sends it, and as a strict parser would refuse it."""
-    assert json_text.parse(text.encode()) in (None, [None])
+    """As the SDK sends it; a client's is refused, as RunPod's strict parser does."""
+    assert json_text.parse_of_sdk(text.encode()) in (None, [None])
+    with pytest.raises(ValueError, match=r"is no number|is too large"):
+        json_text.parse(text.encode())
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"\xff", b"[" * 100_000])
@@ -35,3 +37,5 @@ def test_what_is_no_json_is_a_value_error(body: bytes) -> None:
     """However it is broken."""
     with pytest.raises(ValueError):  # noqa: PT011 - the words are the parser's.
         json_text.parse(body)
+    with pytest.raises(ValueError):  # noqa: PT011 - the same.
+        json_text.parse_of_sdk(body)
