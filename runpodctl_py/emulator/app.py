@@ -22,6 +22,7 @@ from runpodctl_py.emulator.control.model import RESERVED_IDS
 from runpodctl_py.emulator.errors import UNAUTHORIZED, JobApiError
 from runpodctl_py.emulator.jobs import api as job_api
 from runpodctl_py.emulator.jobs import batch_api, openai_api
+from runpodctl_py.emulator.json_text import TooDeepError
 from runpodctl_py.emulator.workers import api as worker_api
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def make_app(apis: Apis, keys: Keys, limits: RateLimits | None = None) -> Starle
             *_routes("/v2/{endpoint_id}", apis.openai, openai_api.OPERATIONS, keys.user, limits),
             *_routes("/v2/{endpoint_id}", apis.workers, worker_api.OPERATIONS, keys.worker),
         ],
-        exception_handlers={HTTPException: _no_such_operation},
+        exception_handlers={HTTPException: _no_such_operation, TooDeepError: _too_deep},
     )
 
 
@@ -102,6 +103,11 @@ class _RestRoute(BaseRoute):
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._rest(scope, receive, send)
+
+
+async def _too_deep(_request: Request, error: Exception) -> Response:
+    """Answers for a body that could be read and cannot be kept; nothing has happened."""
+    return bodies.answer({"error": str(error)}, HTTPStatus.BAD_REQUEST)
 
 
 async def _no_such_operation(_request: Request, error: Exception) -> Response:

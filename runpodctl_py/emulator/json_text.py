@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+class TooDeepError(ValueError):
+    """A value is nested too deeply for this program."""
+
+
 def parse(body: bytes) -> Any:
     """Returns the value a body holds.
 
@@ -39,7 +43,7 @@ def _parsed(
     try:
         return json.loads(body, parse_constant=constant, parse_float=number)
     except RecursionError as error:
-        raise ValueError("the JSON is nested too deeply") from error
+        raise TooDeepError("the JSON is nested too deeply") from error
 
 
 def _refused(text: str) -> None:
@@ -62,5 +66,12 @@ def _number_or_nothing(text: str) -> float | None:
 
 
 def dump(value: Any) -> str:
-    """Returns the value as ASCII JSON text: even lone surrogates survive storage and transport."""
-    return json.dumps(value, allow_nan=False, separators=(",", ":"))
+    """Returns the value as ASCII JSON text: even lone surrogates survive storage and transport.
+
+    Raises:
+        TooDeepError: It was not too deeply nested to be read, but is to be written.
+    """
+    try:
+        return json.dumps(value, allow_nan=False, separators=(",", ":"))
+    except RecursionError as error:
+        raise TooDeepError("the JSON is nested too deeply") from error

@@ -144,10 +144,16 @@ def _is_settled(worker: Worker) -> bool | None:
 
 def _handler(given: Mapping[str, Any]) -> Handler:
     try:
-        path, python = Path(given["path"]), Path(given["python"])
-        return Handler(given["name"], path, python, tuple(given["args"]))
+        name, path, python = (_text(given[each]) for each in ("name", "path", "python"))
+        return Handler(name, Path(path), Path(python), tuple(map(_text, given["args"])))
     except (KeyError, TypeError) as error:
         raise bad_request(f"this describes no handler: {error}") from error
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is no text")
+    return value
 
 
 OPERATIONS: Mapping[str, tuple[str, tuple[str, ...]]] = {

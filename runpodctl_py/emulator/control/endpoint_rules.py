@@ -1,22 +1,26 @@
 """What RunPod asks of an endpoint by itself, and how many workers it leaves to an idle one.
 
-Pure functions over `Endpoint`. Rules that take the whole account into view are in `plane.py`.
+Pure functions over `Endpoint` and `Template`. Rules that take the whole account into view are in
+`plane.py`.
 """
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import TYPE_CHECKING
 
 from runpodctl_py.emulator.control.catalog import is_cpu_instance
+from runpodctl_py.emulator.control.model import camel_case
 from runpodctl_py.emulator.errors import ControlPlaneError
 from runpodctl_py.gpus import POOLS
 
 if TYPE_CHECKING:
-    from runpodctl_py.emulator.control.model import Endpoint
+    from runpodctl_py.emulator.control.model import Endpoint, Template
 
 MAX_IDLE_TIMEOUT_S = 3600
 SCALER_TYPES = ("QUEUE_DELAY", "REQUEST_COUNT")
 
+_LARGEST = 2**31 - 1
 _DAY_S = 86_400
 _IDLE_LIMITS = ((7 * _DAY_S, 0), (3 * _DAY_S, 2))
 """After how long without a request how many workers are left at most (API reference 1.4)."""
@@ -28,11 +32,24 @@ def check_endpoint(endpoint: Endpoint) -> None:
     Raises:
         ControlPlaneError: It says what is wrong.
     """
+    check_sizes(endpoint)
     _check_numbers(endpoint)
     _check_pools(endpoint.gpu_ids)
     for instance_id in endpoint.instance_ids:
         if not is_cpu_instance(instance_id):
             raise ControlPlaneError(f"Unknown CPU instance: {instance_id}")
+
+
+def check_sizes(value: Endpoint | Template) -> None:
+    """Refuses numbers that are negative, or that GraphQL's Int cannot hold.
+
+    Raises:
+        ControlPlaneError: It names the field.
+    """
+    for field in fields(value):
+        number = getattr(value, field.name)
+        if isinstance(number, int) and not 0 <= number <= _LARGEST:
+            raise ControlPlaneError(f"{camel_case(field.name)} must be between 0 and {_LARGEST}")
 
 
 def idle_limit(endpoint: Endpoint, idle_s: float) -> int:
@@ -62,8 +79,6 @@ def _check_numbers(endpoint: Endpoint) -> None:
         raise ControlPlaneError("scalerValue must be at least 1")
     if endpoint.gpu_count < 1:
         raise ControlPlaneError("gpuCount must be at least 1")
-    if endpoint.execution_timeout_ms < 0:
-        raise ControlPlaneError("executionTimeoutMs must not be negative")
 
 
 def _check_pools(gpu_ids: str | None) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from runpodctl_py.emulator.control.endpoint_rules import check_endpoint, idle_limit
+from runpodctl_py.emulator.control.endpoint_rules import check_endpoint, check_sizes, idle_limit
 from runpodctl_py.emulator.control.model import (
     KEPT_ON_UPDATE,
     Endpoint,
@@ -102,13 +102,14 @@ class ControlPlane:
         """
         before = None if draft.id is None else self._known_template(draft.id)
         bound = None if before is None else before.bound_endpoint_id
-        fields = {"bound_endpoint_id": bound, **draft.fields}
+        fields = _frozen({"bound_endpoint_id": bound, **draft.fields})
         template = Template(id=draft.id or new_template_id(), **fields)
         self._check_template(template)
         users = self._users_of(template.id)
-        self._put_template(template)
-        for user in users:
-            self._put_endpoint(user, user.endpoint)
+        with self._store.together():
+            self._put_template(template)
+            for user in users:
+                self._put_endpoint(user, user.endpoint)
         return template
 
     def delete_template(self, name: str) -> None:
@@ -141,7 +142,7 @@ class ControlPlane:
             kept = {name: getattr(before.endpoint, name) for name in KEPT_ON_UPDATE}
             told = {"created_at": before.endpoint.created_at, "version": before.endpoint.version}
             fields = {**fields, **kept, **draft.fields, **told}
-        endpoint = Endpoint(id=draft.id or new_endpoint_id(), **fields)
+        endpoint = Endpoint(id=draft.id or new_endpoint_id(), **_frozen(fields))
         template = self._own_template(draft.template, endpoint, before)
         if template is None:
             self._check(endpoint)
@@ -149,8 +150,9 @@ class ControlPlane:
         self._check_template(template)
         endpoint = replace(endpoint, template_id=template.id)
         self._check(endpoint, template)
-        self._put_template(template)
-        return self._put_endpoint(before, endpoint)
+        with self._store.together():
+            self._put_template(template)
+            return self._put_endpoint(before, endpoint)
 
     def change_endpoint(self, endpoint_id: str, **fields: Any) -> Endpoint:
         """Changes some fields of an endpoint and leaves the others alone.
@@ -240,7 +242,8 @@ class ControlPlane:
         """Returns the template that comes along with an endpoint, over the one that did before."""
         if draft is None:
             return None
-        fields = {**draft.fields, "is_serverless": True, "bound_endpoint_id": endpoint.id}
+        told = {"is_serverless": True, "bound_endpoint_id": endpoint.id}
+        fields = _frozen({**draft.fields, **told})
         if before is not None and before.template.bound_endpoint_id == endpoint.id:
             return Template(id=before.template.id, **fields)
         return Template(id=new_template_id(), **fields)
@@ -267,9 +270,10 @@ class ControlPlane:
         if diff:
             endpoint = replace(endpoint, version=endpoint.version + 1)
         self.endpoints[endpoint.id] = endpoint
-        self._store.put(_ENDPOINT, endpoint.id, asdict(endpoint))
-        if before is None or diff:
-            self._releases.record(endpoint, diff)
+        with self._store.together():
+            self._store.put(_ENDPOINT, endpoint.id, asdict(endpoint))
+            if before is None or diff:
+                self._releases.record(endpoint, diff)
         return endpoint
 
     def _check(self, endpoint: Endpoint, own_template: Template | None = None) -> None:
@@ -287,6 +291,7 @@ class ControlPlane:
             raise worker_quota_exceeded(self.worker_quota, max(0, self.worker_quota - others))
 
     def _check_template(self, template: Template) -> None:
+        check_sizes(template)
         if any(
             other.name == template.name and other.id != template.id
             for other in self.templates.values()
@@ -305,3 +310,8 @@ def volumes_of(endpoint: Endpoint) -> tuple[str, ...]:
     """Returns the ids of an endpoint's network volumes, each once."""
     first = () if endpoint.network_volume_id is None else (endpoint.network_volume_id,)
     return tuple(dict.fromkeys((*first, *endpoint.network_volume_ids)))
+
+
+def _frozen(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns fields as a store gives them back, so that equal means unchanged."""
+    return {name: tuple(each) if isinstance(each, list) else each for name, each in fields.items()}

@@ -215,14 +215,22 @@ class JobBook:
 
     def lose(self, job_id: str) -> None:
         """Queues a job once more whose worker was lost; the second time it fails."""
-        job = self.move(self._unfinished[job_id].lost(self._clock.now()))
+        with self._store.together():
+            job = self.move(self._unfinished[job_id].lost(self._clock.now()))
+            if job.status is JobStatus.IN_QUEUE:
+                self._store.drop_chunks(job_id)
         if job.status is JobStatus.IN_QUEUE:
-            self._store.drop_chunks(job_id)
             self._enqueue(job)
 
     def move(self, job: Job) -> Job:
         """Keeps and announces how a job stands now, and what its end means for others."""
         before = self._unfinished[job.id]
+        with self._store.together():
+            self._store.update_job(job)
+            self._count(before, job)
+            if job.status.final:
+                for tell in self.on_final:
+                    tell(job)
         if before.status is JobStatus.IN_QUEUE and job.status.final:
             self._queues[job.endpoint_id].remove(job)
         if job.status.final:
@@ -230,12 +238,6 @@ class JobBook:
         else:
             self._unfinished[job.id] = job
             self._schedule(job)
-        with self._store.together():
-            self._store.update_job(job)
-            self._count(before, job)
-            if job.status.final:
-                for tell in self.on_final:
-                    tell(job)
         self._ring(job.id)
         self._ring(SCALER)
         return job

@@ -39,6 +39,7 @@ STREAM_WAIT = Limits(1_000, 300_000, 9_000)
 """How long stream waits for a piece. RunPod's default is 10 s, at which its own Python client
 gives up (API reference 4.5); a second less serves that client and is noticed by no other."""
 
+_MOST_DIGITS = 15
 _EXECUTION_TIMEOUT_MS = (5_000, 7 * DAY_MS)
 _TTL_MS = (10_000, 7 * DAY_MS)
 
@@ -65,7 +66,7 @@ def milliseconds(request: Request, name: str) -> int | None:
     if text is None:
         return None
     # Other digits than these are decimal to Python, too.
-    if not (text.isascii() and text.isdecimal()):
+    if not (text.isascii() and text.isdecimal()) or len(text) > _MOST_DIGITS:
         raise bad_request(f"{name} is not a number of milliseconds")
     return int(text)
 

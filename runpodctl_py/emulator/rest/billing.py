@@ -180,6 +180,8 @@ def _last_buckets(count: int, bucket: str, now: float) -> list[float]:
     _check_count(count)
     edges = bucket_edges(now, now, bucket)
     while len(edges) <= count:
+        if edges[0] <= 0:
+            raise refused("lastN reaches back to before 1970")
         edges.insert(0, bucket_edges(edges[0] - 1, edges[0], bucket)[0])
     return edges
 

@@ -97,7 +97,7 @@ def changed_endpoint(
     del fields["template_id"]
     own = asdict(template)
     del own["id"], own["bound_endpoint_id"]
-    if template.bound_endpoint_id is None:
+    if template.bound_endpoint_id != before.id:
         own["name"] = f"{before.name}__template__{new_id(7)}"
     return EndpointDraft(before.id, fields, TemplateDraft(None, own | _container(body, source)))
 

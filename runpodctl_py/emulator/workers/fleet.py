@@ -175,8 +175,9 @@ class Fleet:
         if (worker := self.workers.get(worker_id)) is not None:
             worker.stopped(frozenset({job_id}))
         if self._has(worker_id, job_id):
-            self._let_go(self.workers[worker_id], job_id)
+            # In this order: a result that cannot be kept leaves the job with its worker.
             self._jobs.move(self._jobs[job_id].finished(outcome, self._clock.now()))
+            self._let_go(self.workers[worker_id], job_id)
 
     def stop(self, job: Job) -> None:
         """Tells a job's worker to stop it."""

@@ -108,6 +108,7 @@ class Worker:
     Raises:
         OSError: It cannot be started.
         ValueError: The same, because of what its arguments are.
+        TypeError: The same.
     """
 
     def __init__(self, request: dict[str, Any]) -> None:
@@ -125,7 +126,7 @@ class Worker:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        except (OSError, ValueError):
+        except (OSError, ValueError, TypeError):
             self.output.close()
             raise
         finally:
@@ -241,7 +242,7 @@ class Guard:
         name = request["name"]
         try:
             worker = Worker(request)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, TypeError) as error:
             self._tell(event="refused", name=name, reason=str(error))
             return
         self._workers[name] = worker

@@ -1,6 +1,7 @@
 """The emulator's end of the line to its guard process: starting workers, signalling, exits.
 
-`guard.py` says what the guard does and why there is one.
+`guard.py` says what the guard does and why there is one. Should it be killed, its workers are, too,
+and the next worker gets a new guard.
 """
 
 from __future__ import annotations
@@ -58,6 +59,8 @@ class GuardLine:
         self._process: subprocess.Popen[bytes] | None = None
         self._reader: asyncio.Task[None] | None = None
         self._writer: asyncio.StreamWriter | None = None
+        self._opening = asyncio.Lock()
+        self._is_closed = False
 
     async def open(self) -> None:
         """Starts the guard."""
@@ -81,6 +84,7 @@ class GuardLine:
         Raises:
             EmulatorError: The system cannot start it.
         """
+        await self._reopen_if_lost()
         started: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._starting[name] = started
         self._send(
@@ -100,12 +104,24 @@ class GuardLine:
 
     async def close(self) -> None:
         """Ends the guard, which kills whatever still runs."""
+        self._is_closed = True
         if self._writer is not None:
             self._writer.close()
             with suppress(ConnectionError):
                 await self._writer.wait_closed()
         if self._reader is not None:
             await self._reader
+        await self._bury()
+
+    async def _reopen_if_lost(self) -> None:
+        async with self._opening:
+            is_lost = self._reader is not None and self._reader.done()
+            if is_lost and not self._is_closed:
+                await self._bury()
+                await self.open()
+
+    async def _bury(self) -> None:
+        """Waits for the end of the guard's process, which has begun."""
         if self._process is not None:
             await asyncio.get_running_loop().run_in_executor(None, self._process.wait)
 

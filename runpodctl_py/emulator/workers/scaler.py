@@ -102,7 +102,7 @@ def _late(endpoint: Endpoint, queue: Sequence[Job], clock: Clock) -> int:
     """Counts the jobs that have waited for longer than the queue delay, as far as it matters."""
     longest_s, now, late = endpoint.scaler_value, clock.now(), 0
     for job in queue:
-        if now - job.created_at < longest_s or late >= endpoint.workers_max:
+        if now - job.queued_at < longest_s or late >= endpoint.workers_max:
             break
         late += 1
     return late
@@ -115,7 +115,7 @@ def _late_in_s(
     if endpoint.scaler_type == "QUEUE_DELAY" and late < endpoint.workers_max:
         now = clock.now()
         for job in queue:
-            left_s = job.created_at + endpoint.scaler_value - now
+            left_s = job.queued_at + endpoint.scaler_value - now
             if left_s > 0:
                 yield left_s
                 return

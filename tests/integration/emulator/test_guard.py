@@ -21,6 +21,7 @@ from runpodctl_py.emulator.workers.logs import read_tail
 from runpodctl_py.emulator.workers.processes import Workers
 from runpodctl_py.emulator.workers.record import Leaving, WorkerState
 from runpodctl_py.emulator.workers.scaler import Scaler
+from runpodctl_py.errors import EmulatorError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -111,6 +112,23 @@ async def test_what_a_worker_leaves_is_cleaned_up(
     else:
         await line.guard.close()
         assert mark.exists()
+
+
+async def test_a_guard_that_is_killed_is_replaced(line: Line) -> None:
+    """Its workers die with it, and the next one gets a new guard."""
+    await line.start("import time; time.sleep(60)")
+    assert line.guard._process is not None
+    line.guard._process.kill()
+    assert await line.ended.get() == ("w", -signal.SIGKILL)
+    assert await line.texts("print('again')") == ["again"]
+
+
+async def test_a_request_that_makes_no_sense_costs_one_worker(line: Line) -> None:
+    """Not the guard, and with it all the others."""
+    plan = ProcessPlan([1], {}, line.folder)  # type: ignore[list-item] # what is tested.
+    with pytest.raises(EmulatorError, match="not int"):
+        await line.guard.spawn("odd", plan, line.folder / "odd.log")
+    assert await line.texts("print('fine')") == ["fine"]
 
 
 class Place:

@@ -154,3 +154,30 @@ def test_a_client_can_have_a_result_removed_sooner(
     puppet.done(job_id, '{"output": 1}')
     assert client.http.get(f"{path}?ttl=0").json()["output"] == 1
     assert client.http.get(path).status_code == 404
+
+
+@pytest.mark.parametrize("query", ["ttl=" + "9" * 400, "ttl=" + "9" * 5000, "ttl=-1", "ttl=\u0663"])
+def test_a_time_that_is_none_is_refused(
+    client: Client, duty: tuple[str, Puppet], query: str
+) -> None:
+    """However large it is."""
+    endpoint_id, puppet = duty
+    job_id = taken(client, duty)
+    assert client.http.get(f"/v2/{endpoint_id}/status/{job_id}?{query}").status_code == 400
+    puppet.done(job_id, "{}")
+
+
+@pytest.mark.parametrize("depth", [400, 900, 960, 980, 100_000])
+def test_a_body_of_any_depth_is_kept_or_refused(
+    client: Client, duty: tuple[str, Puppet], depth: int
+) -> None:
+    """What can be read and not be written any more is a bad request, and no job."""
+    endpoint_id, puppet = duty
+    body = '{"input": ' + "[" * depth + "1" + "]" * depth + "}"
+    answer = client.http.post(f"/v2/{endpoint_id}/run", content=body)
+    assert answer.status_code in {200, 400}, answer.text
+    queued = client.health(endpoint_id)["jobs"]["inQueue"]
+    assert queued == (answer.status_code == 200)
+    if queued:
+        assert puppet.take().status_code == 200
+        puppet.done(answer.json()["id"], "{}")

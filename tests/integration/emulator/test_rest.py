@@ -638,6 +638,7 @@ class TestBilling:
             ("lastN=1&startTime=2026-01-01T00:00:00Z", 400),
             ("startTime=2026-01-02T00:00:00Z&endTime=2026-01-01T00:00:00Z", 400),
             ("lastN=1000000", 400),
+            ("lastN=10000&bucketSize=year", 400),
             ("startTime=1971-01-01T00:00:00Z&bucketSize=hour", 400),
             ("lastN=0", 422),
             ("startTime=yesterday", 422),

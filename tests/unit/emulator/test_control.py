@@ -342,3 +342,42 @@ def test_unknown_endpoints_cannot_be_changed(world: World) -> None:
     ):
         with pytest.raises(ControlPlaneError, match="Unable to find"):
             change()
+
+
+@pytest.mark.parametrize("name", ["scaler_value", "gpu_count", "execution_timeout_ms"])
+@pytest.mark.parametrize("value", [-1, 2**31, 10**400])
+def test_numbers_that_nobody_can_hold_are_refused(world: World, name: str, value: int) -> None:
+    """Neither the scaler nor the bill could reckon with them."""
+    with pytest.raises(ControlPlaneError, match="must be between 0 and 2147483647"):
+        world.endpoint(**{name: value})
+
+
+@pytest.mark.parametrize("value", [-5, 10**400])
+def test_a_disk_has_a_size(world: World, value: int) -> None:
+    """The same for templates."""
+    with pytest.raises(ControlPlaneError, match="containerDiskInGb must be between"):
+        world.template(container_disk_in_gb=value)
+
+
+def test_the_same_list_begins_no_version(world: World) -> None:
+    """Whether an API made a list or a tuple of it."""
+    endpoint = world.endpoint(gpu_ids="ADA_24", instance_ids=[])
+    assert world.state.change_endpoint(endpoint.id, instance_ids=()).version == endpoint.version
+    assert world.state.control.endpoints[endpoint.id].instance_ids == ()
+
+
+def test_an_endpoint_and_its_template_are_kept_together(world: World) -> None:
+    """A kill between the two would leave a template whose name is taken for ever."""
+    seen: list[int] = []
+
+    class Watched(SqliteStore):
+        def put(self, kind: str, resource_id: str, fields: Any) -> None:
+            super().put(kind, resource_id, fields)
+            seen.append(self._connection.in_transaction)
+
+    store = Watched(":memory:")
+    state = State(store, world.clock, Timings(), lambda _: None, worker_quota=30)
+    template = TemplateDraft(None, {"name": "own", "image_name": "i"})
+    state.save_endpoint(EndpointDraft(None, {"name": "e"}, template))
+    assert seen == [True, True, True]
+    store.close()

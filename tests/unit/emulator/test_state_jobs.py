@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from runpodctl_py.emulator.errors import JobApiError
 from runpodctl_py.emulator.jobs.job import RETENTION_S, SYNC_RETENTION_S, JobStatus
+from runpodctl_py.emulator.json_text import TooDeepError
+from runpodctl_py.emulator.workers import scaler
 from runpodctl_py.emulator.workers.record import Leaving
 
 if TYPE_CHECKING:
@@ -416,3 +418,26 @@ def test_whoever_waits_for_a_job_is_woken(world: World) -> None:
         world.rung.clear()
         move()
         assert job.id in world.rung
+
+
+def test_a_result_that_cannot_be_kept_changes_nothing(world: World) -> None:
+    """The job is still its worker's, and can still end."""
+    job, worker = world.running(world.endpoint())
+    deep: list[Any] = []
+    for _ in range(100_000):
+        deep = [deep]
+    with pytest.raises(TooDeepError):
+        world.state.fleet.result(worker.id, job.id, {"output": deep})
+    assert world.job(job).status is JobStatus.IN_PROGRESS
+    assert world.state.cancel(job.endpoint_id, job.id).status is JobStatus.CANCELLED
+
+
+def test_a_retried_job_waits_anew(world: World) -> None:
+    """Its queue delay, for people and for the scaler, counts from the retry."""
+    endpoint = world.endpoint()
+    job, worker = world.running(endpoint)
+    world.state.fleet.result(worker.id, job.id, {"error": "boom"})
+    world.clock.advance(600)
+    world.state.retry(endpoint.id, job.id)
+    queue = world.state.jobs.queue(endpoint.id, 9)
+    assert scaler.plan(endpoint, queue, 0, [worker], world.clock).start == 0
