@@ -82,8 +82,9 @@ def up(
         if handler is not None:
             _serve_or_stop(output, running, handler, is_watched=own.reload)
         return
-    # What goes wrong inside: a webhook that nobody takes, an error of the web server.
+    # What happens inside: a handler that changed, a webhook that nobody takes.
     logging.basicConfig(format="%(message)s")
+    logging.getLogger("runpodctl_py").setLevel(logging.INFO)
     run(_run_here(output, config, handler, is_watched=own.reload, until_unused=until_unused))
     output.note("The local RunPod has stopped.")
 
@@ -105,7 +106,12 @@ async def _run_here(
         ready.set_result(running)
 
     running = asyncio.create_task(
-        daemon.run_until_stopped(config, until_unused=until_unused, on_ready=say_ready)
+        daemon.run_until_stopped(
+            config,
+            until_unused=until_unused,
+            on_ready=say_ready,
+            on_stopping=lambda: output.note("Stopping; Ctrl-C again leaves at once."),
+        )
     )
     try:
         await asyncio.wait({running, ready}, return_when=asyncio.FIRST_COMPLETED)
@@ -304,7 +310,7 @@ def _say_served(output: Output, served: Served) -> None:
             }
         )
         return
-    logs = f"runpodctl-py local logs --worker {served.worker_id}"
+    logs = f"runpodctl-py local logs --endpoint {served.endpoint_id}"
     output.done(f"Endpoint {served.name} ({served.endpoint_id}) serves your handler")
     output.note()
     output.note(f"  Send it a job:      {submit}")

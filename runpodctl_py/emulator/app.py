@@ -24,6 +24,7 @@ from runpodctl_py.emulator.jobs import api as job_api
 from runpodctl_py.emulator.jobs import batch_api, openai_api
 from runpodctl_py.emulator.json_text import TooDeepError
 from runpodctl_py.emulator.workers import api as worker_api
+from runpodctl_py.errors import EmulatorError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -82,7 +83,11 @@ def make_app(apis: Apis, keys: Keys, limits: RateLimits | None = None) -> Starle
             *_routes("/v2/{endpoint_id}", apis.openai, openai_api.OPERATIONS, keys.user, limits),
             *_routes("/v2/{endpoint_id}", apis.workers, worker_api.OPERATIONS, keys.worker),
         ],
-        exception_handlers={HTTPException: _no_such_operation, TooDeepError: _too_deep},
+        exception_handlers={
+            HTTPException: _no_such_operation,
+            TooDeepError: _too_deep,
+            EmulatorError: _failed,
+        },
     )
 
 
@@ -108,6 +113,11 @@ class _RestRoute(BaseRoute):
 async def _too_deep(_request: Request, error: Exception) -> Response:
     """Answers for a body that could be read and cannot be kept; nothing has happened."""
     return bodies.answer({"error": str(error)}, HTTPStatus.BAD_REQUEST)
+
+
+async def _failed(_request: Request, error: Exception) -> Response:
+    """Answers when nothing can be kept, as on a full disk; nothing has happened then."""
+    return bodies.answer({"error": str(error)}, HTTPStatus.INTERNAL_SERVER_ERROR)
 
 
 async def _no_such_operation(_request: Request, error: Exception) -> Response:

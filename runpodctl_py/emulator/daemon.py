@@ -138,7 +138,11 @@ def stop_running(folder: Path, timeout_s: float) -> bool:
 
 
 async def run_until_stopped(
-    config: EmulatorConfig, *, until_unused: bool, on_ready: Callable[[Announcement], None]
+    config: EmulatorConfig,
+    *,
+    until_unused: bool,
+    on_ready: Callable[[Announcement], None],
+    on_stopping: Callable[[], None] = lambda: None,
 ) -> None:
     """Runs an emulator in this process until SIGTERM, SIGINT, or until nobody uses it.
 
@@ -149,6 +153,7 @@ async def run_until_stopped(
         config: What to run; its data folder is locked meanwhile.
         until_unused: Whether to leave when no command holds a lease.
         on_ready: Called once it answers.
+        on_stopping: Called when it begins to stop, which takes as long as its workers do.
 
     Raises:
         ConflictError: Another one runs on this folder.
@@ -159,13 +164,17 @@ async def run_until_stopped(
     make_private(folder)
     try:
         with _locked(folder / "emulator.lock", fcntl.LOCK_EX, time.monotonic() + _LOCK_PATIENCE_S):
-            await _run(config, until_unused=until_unused, on_ready=on_ready)
+            await _run(config, on_ready, on_stopping, until_unused=until_unused)
     except _LockTimeoutError:
         raise _already_running(_announced(folder)) from None
 
 
 async def _run(
-    config: EmulatorConfig, *, until_unused: bool, on_ready: Callable[[Announcement], None]
+    config: EmulatorConfig,
+    on_ready: Callable[[Announcement], None],
+    on_stopping: Callable[[], None],
+    *,
+    until_unused: bool,
 ) -> None:
     from runpodctl_py.emulator.server import LocalRunPod
 
@@ -185,6 +194,7 @@ async def _run(
                 await _set_within(stopped, _UNUSED_LOOK_S if until_unused else None)
         finally:
             _announcement_path(config.data_folder).unlink(missing_ok=True)
+            on_stopping()
             await runpod.stop()
 
 
@@ -294,7 +304,7 @@ def _found_or_started(folder: Path, command: Sequence[str], deadline: float) -> 
                 if (running := find_running(folder)) is not None:
                     return running
                 raise EmulatorError(
-                    f"the local RunPod did not start:\n{_log_tail(folder)}",
+                    f"the local RunPod did not start: {_log_tail(folder) or 'nobody said why'}",
                     hint=f"its whole log is in {folder / 'emulator.log'}",
                 )
             if time.monotonic() > deadline:
@@ -325,7 +335,7 @@ def _spawn(folder: Path, command: Sequence[str]) -> int:
 def _log_tail(folder: Path) -> str:
     with suppress(OSError):
         lines = (folder / "emulator.log").read_text("utf-8", errors="replace").splitlines()
-        return "\n".join(lines[-_LOG_TAIL_LINES:])
+        return "\n".join(["", *lines[-_LOG_TAIL_LINES:]]) if lines else ""
     return ""
 
 

@@ -7,6 +7,7 @@ result. Which process runs it, and who else may, is `daemon.py`'s business.
 from __future__ import annotations
 
 import asyncio
+import errno
 import secrets
 import socket
 from contextlib import AsyncExitStack, closing, contextmanager, suppress
@@ -33,7 +34,7 @@ from runpodctl_py.emulator.workers.processes import Workers
 from runpodctl_py.emulator.workers.reloading import Reloader
 from runpodctl_py.emulator.workers.scaler import Scaler, WorkerHost
 from runpodctl_py.emulator.workers.simulated import SimulatedWorkers
-from runpodctl_py.errors import EmulatorError
+from runpodctl_py.errors import ConflictError, EmulatorError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
@@ -69,7 +70,8 @@ class LocalRunPod:
         """Starts to answer.
 
         Raises:
-            EmulatorError: The port is in use, or the data folder cannot be used.
+            ConflictError: The port is in use.
+            EmulatorError: The port or the data folder cannot be used.
         """
         try:
             await self._start()
@@ -191,7 +193,8 @@ def _listen(port: int | None) -> socket.socket:
     try:
         return _listener(port or 0)
     except OSError as error:
-        raise EmulatorError(
+        kind = ConflictError if error.errno == errno.EADDRINUSE else EmulatorError
+        raise kind(
             f"port {port} of {_HOST} cannot be used: {error.strerror}",
             hint="choose another port, or none to get any free one",
         ) from error

@@ -92,7 +92,7 @@ _MIGRATIONS = (
 """One script per schema version; new ones are appended, old ones never change."""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Counters:
     """What is counted of an endpoint's jobs since its creation.
 
@@ -378,10 +378,12 @@ class SqliteStore:
         self._write("BEGIN IMMEDIATE")
         try:
             yield
+            self._write("COMMIT")
         except BaseException:
-            self._write("ROLLBACK")
+            # A full disk, for one, has undone everything already.
+            if self._connection.in_transaction:
+                self._write("ROLLBACK")
             raise
-        self._write("COMMIT")
 
     def close(self) -> None:
         """Ends the store; no call may follow."""

@@ -51,9 +51,6 @@ class _Queue:
         line[job.id] = None
         line.move_to_end(job.id, last=False)
 
-    def pop_first(self) -> str:
-        return (self._normal or self._low).popitem(last=False)[0]
-
     def remove(self, job: Job) -> None:
         del self._line_of(job)[job.id]
 
@@ -186,8 +183,10 @@ class JobBook:
         """Assigns the oldest waiting job to a worker; one of low priority if there is no other."""
         if not (queue := self._queues.get(endpoint_id)):
             return None
-        job = self._unfinished[queue.pop_first()]
-        return self.move(job.assigned(worker_id, self._clock.now()))
+        job = self._unfinished[next(iter(queue))]
+        taken = self.move(job.assigned(worker_id, self._clock.now()))
+        queue.remove(job)
+        return taken
 
     def put_back(self, job: Job) -> None:
         """Undoes `take`: the job is first in its queue again."""
@@ -225,12 +224,16 @@ class JobBook:
     def move(self, job: Job) -> Job:
         """Keeps and announces how a job stands now, and what its end means for others."""
         before = self._unfinished[job.id]
+        counters = _counted(self._counters[job.endpoint_id], before, job)
         with self._store.together():
             self._store.update_job(job)
-            self._count(before, job)
+            if counters != self._counters[job.endpoint_id]:
+                self._store.put_counters(job.endpoint_id, counters)
             if job.status.final:
                 for tell in self.on_final:
                     tell(job)
+        # Not before it is kept: where that fails, nothing has happened.
+        self._counters[job.endpoint_id] = counters
         if before.status is JobStatus.IN_QUEUE and job.status.final:
             self._queues[job.endpoint_id].remove(job)
         if job.status.final:
@@ -285,9 +288,9 @@ class JobBook:
         self._ring(SCALER)
 
     def _requested(self, job: Job) -> None:
-        counters = self._counters[job.endpoint_id]
-        counters.requested_at = job.queued_at
+        counters = replace(self._counters[job.endpoint_id], requested_at=job.queued_at)
         self._store.put_counters(job.endpoint_id, counters)
+        self._counters[job.endpoint_id] = counters
 
     def _schedule(self, job: Job) -> None:
         if len(self._due) > 2 * len(self._unfinished) + _SPARE_ENTRIES:
@@ -296,13 +299,12 @@ class JobBook:
             heapq.heapify(self._due)
         heapq.heappush(self._due, (job.due_at, job.id))
 
-    def _count(self, before: Job, job: Job) -> None:
-        counters = self._counters[job.endpoint_id]
-        now = (
-            counters.completed + (job.status is JobStatus.COMPLETED),
-            counters.failed + (job.status in {JobStatus.FAILED, JobStatus.TIMED_OUT}),
-            counters.retried + max(0, job.retries - before.retries),
-        )
-        if now != (counters.completed, counters.failed, counters.retried):
-            counters.completed, counters.failed, counters.retried = now
-            self._store.put_counters(job.endpoint_id, counters)
+
+def _counted(counters: Counters, before: Job, job: Job) -> Counters:
+    """Returns an endpoint's counters after one of its jobs has moved."""
+    return replace(
+        counters,
+        completed=counters.completed + (job.status is JobStatus.COMPLETED),
+        failed=counters.failed + (job.status in {JobStatus.FAILED, JobStatus.TIMED_OUT}),
+        retried=counters.retried + max(0, job.retries - before.retries),
+    )

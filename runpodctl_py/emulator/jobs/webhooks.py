@@ -29,6 +29,7 @@ from uuid import uuid4
 
 from runpodctl_py.emulator import json_text
 from runpodctl_py.emulator.jobs.shape import shape
+from runpodctl_py.errors import EmulatorError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -222,10 +223,13 @@ class Postman:
 
     async def _try(self, client: httpx.AsyncClient, delivery: Delivery) -> None:
         problem = await self._post(client, delivery)
-        if problem is None:
-            self._deliveries.delivered(delivery)
-        else:
-            self._deliveries.failed(delivery, problem)
+        try:
+            if problem is None:
+                self._deliveries.delivered(delivery)
+            else:
+                self._deliveries.failed(delivery, problem)
+        except EmulatorError as error:
+            _log.warning("%s; the webhook is tried again at the next start", error)
         self._free += 1
         self._bells.ring(WEBHOOKS)
 

@@ -6,6 +6,7 @@ the SDK would ask again at once, thousands of times a second (5.3).
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from starlette.responses import Response
 from runpodctl_py.emulator import bodies, json_text
 from runpodctl_py.emulator.bells import hold
 from runpodctl_py.emulator.workers.record import Leaving
+from runpodctl_py.errors import EmulatorError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -136,7 +138,13 @@ class WorkerApi:
 
         def next_jobs() -> list[Job] | None:
             # An empty list releases the poll of a worker that has to go.
-            return (self.state.fleet.take(worker, limit) or None) if worker.serving else []
+            if not worker.serving:
+                return []
+            # While nothing can be kept, a job waits, and so does the poll: the SDK would repeat a
+            # refused one at once.
+            with suppress(EmulatorError):
+                return self.state.fleet.take(worker, limit) or None
+            return None
 
         jobs = await hold(
             request,

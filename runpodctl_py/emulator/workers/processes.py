@@ -7,6 +7,7 @@ processes themselves hang on the guard, so that none outlives the emulator.
 from __future__ import annotations
 
 import asyncio
+import logging
 import shutil
 import signal
 from contextlib import suppress
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from runpodctl_py.emulator.state import State
     from runpodctl_py.emulator.workers.record import Worker
 
+_log = logging.getLogger(__name__)
 
 _INIT_TIMEOUT = "RUNPOD_INIT_TIMEOUT"
 """The template's variable that says in how many seconds its workers have to be up."""
@@ -194,7 +196,8 @@ class Workers:
     def _bury(self, worker: Worker, code: int) -> None:
         worker.pid = None
         if worker.unhealthy or not (worker.ready or worker.leaving):
-            self._note(worker, f"The worker ended before it could work, with exit code {code}")
+            reason = f"The worker ended before it could work, with exit code {code}"
+            self._note(worker, reason)
             self._failed(worker)
             self._state.fleet.mark_unhealthy(worker.id)
             return
@@ -233,6 +236,10 @@ class Workers:
         await gone.wait()
 
     def _note(self, worker: Worker, line: str) -> None:
+        """Tells whoever looks at the emulator, and whoever reads the worker's log."""
+        endpoint = self._state.control.endpoints.get(worker.endpoint_id)
+        name = worker.endpoint_id if endpoint is None else endpoint.name
+        _log.warning("%s, version %d: %s", name, worker.version, line)
         # That its log cannot be written must not keep the state from learning what became of it.
         with suppress(OSError), self._log_path(worker).open("a", encoding="utf-8") as log:
             log.write(f"{time_text(self._config.clock.now())} {line}\n")

@@ -6,6 +6,7 @@ What a new version means for jobs and workers is decided in `handlers.py` and `s
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import TYPE_CHECKING
 
 from runpodctl_py.emulator.workers.handlers import release
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from runpodctl_py.emulator.control.model import Endpoint
     from runpodctl_py.emulator.state import State
     from runpodctl_py.emulator.workers.handlers import Handler
+
+_log = logging.getLogger(__name__)
 
 
 class Reloader:
@@ -64,4 +67,5 @@ class Reloader:
 
         async for _ in awatch(handler.path.parent, watch_filter=PythonFilter()):
             if (endpoint := release(self._state, handler)) is not None:
+                _log.info("%s has changed: version %d", handler.path, endpoint.version)
                 self._on_release(endpoint)

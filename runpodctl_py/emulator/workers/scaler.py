@@ -12,11 +12,13 @@ ones are at work, new ones fill up what is left of `workersMax`; one of them may
 from __future__ import annotations
 
 import asyncio
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from runpodctl_py.emulator.jobs.book import SCALER
 from runpodctl_py.emulator.workers.record import Leaving
+from runpodctl_py.errors import EmulatorError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -27,6 +29,11 @@ if TYPE_CHECKING:
     from runpodctl_py.emulator.jobs.job import Job
     from runpodctl_py.emulator.state import State
     from runpodctl_py.emulator.workers.record import Worker
+
+
+_PAUSE_S = 1.0
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,12 +202,20 @@ class Scaler:
         with self._bells.listen(SCALER) as bell:
             while True:
                 bell.clear()
-                wait_s = self.step()
+                wait_s = self._step_if_possible()
                 try:
                     async with asyncio.timeout(wait_s):
                         await bell.wait()
                 except TimeoutError:
                     continue
+
+    def _step_if_possible(self) -> float | None:
+        try:
+            return self.step()
+        except EmulatorError as error:
+            # The disk may be full; when it is not any more, everything goes on.
+            _log.warning("%s; trying again in %g s", error, _PAUSE_S)
+            return _PAUSE_S
 
     def step(self) -> float | None:
         """Acts once on everything that is due; returns in how many seconds to act again."""

@@ -15,7 +15,7 @@ import pytest
 from runpodctl_py.emulator.clock import SystemClock
 from runpodctl_py.emulator.config import PREFERRED_PORT, EmulatorConfig
 from runpodctl_py.emulator.server import LocalRunPod
-from runpodctl_py.errors import EmulatorError
+from runpodctl_py.errors import ConflictError, EmulatorError
 from runpodctl_py.testing import LocalRunPodServer
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ async def test_a_busy_port_is_named(tmp_path: Path) -> None:
     """And nothing is left behind of the attempt."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(EmulatorError, match=f"port {port} of 127.0.0.1 cannot be used"):
+        with pytest.raises(ConflictError, match=f"port {port} of 127.0.0.1 cannot be used"):
             await LocalRunPod(EmulatorConfig(tmp_path, port=port)).start()
 
 

@@ -9,11 +9,17 @@ import pytest
 from runpodctl_py.emulator.errors import JobApiError
 from runpodctl_py.emulator.jobs.job import RETENTION_S, SYNC_RETENTION_S, JobStatus
 from runpodctl_py.emulator.json_text import TooDeepError
+from runpodctl_py.emulator.store import SqliteStore
 from runpodctl_py.emulator.workers import scaler
 from runpodctl_py.emulator.workers.record import Leaving
+from runpodctl_py.errors import EmulatorError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from conftest import World
+
+    from runpodctl_py.emulator.store import Store
 
 
 def test_a_job_is_handed_out_once(world: World) -> None:
@@ -441,3 +447,47 @@ def test_a_retried_job_waits_anew(world: World) -> None:
     world.state.retry(endpoint.id, job.id)
     queue = world.state.jobs.queue(endpoint.id, 9)
     assert scaler.plan(endpoint, queue, 0, [worker], world.clock).start == 0
+
+
+class FullStore(SqliteStore):
+    """A store whose disk may be full."""
+
+    is_full = False
+
+    def _write(self, statement: str, *values: Any) -> None:
+        if self.is_full and not statement.startswith(("BEGIN", "ROLLBACK")):
+            raise EmulatorError("the disk is full")
+        super()._write(statement, *values)
+
+
+def test_a_full_disk_stops_everything_and_loses_nothing(start: Callable[[Store], World]) -> None:
+    """What cannot be kept has not happened; when there is room again, all goes on."""
+    store = FullStore(":memory:")
+    world = start(store)
+    endpoint = world.endpoint()
+    running, worker = world.running(endpoint)
+    waiting = world.submit(endpoint)
+    before = world.state.health(endpoint.id)
+
+    store.is_full = True
+    for move in (
+        lambda: world.submit(endpoint),
+        lambda: world.state.fleet.take(worker, 1),
+        lambda: world.state.fleet.result(worker.id, running.id, {"output": 1}),
+        lambda: world.state.cancel(endpoint.id, waiting.id),
+        lambda: world.state.purge_queue(endpoint.id),
+    ):
+        with pytest.raises(EmulatorError, match="full"):
+            move()
+        assert world.state.health(endpoint.id) == before
+        assert (world.job(running).status, world.job(waiting).status) == (
+            JobStatus.IN_PROGRESS,
+            JobStatus.IN_QUEUE,
+        )
+
+    store.is_full = False
+    world.state.fleet.result(worker.id, running.id, {"output": 1})
+    assert [each.id for each in world.state.fleet.take(worker, 9)] == [waiting.id]
+    assert world.job(running).status is JobStatus.COMPLETED
+    assert world.state.health(endpoint.id).counters.completed == 1
+    store.close()
