@@ -34,7 +34,7 @@ def graphql(client: Client, query: str) -> tuple[int, Any]:
     return answer.status_code, answer.json()
 
 
-@pytest.mark.proves("rule: graphql-business-errors", "graphql: Mutation.deleteTemplate")
+@pytest.mark.proves("rule: graphql-business-errors")
 def test_a_business_error_is_answered_with_200(client: Client) -> None:
     """With the operation's path, RunPod's code, and null for its data."""
     status, body = graphql(client, 'mutation { deleteTemplate(templateName: "nobody") }')
@@ -248,3 +248,17 @@ def test_the_local_status_tells_of_endpoints(client: Client, asleep: str) -> Non
     assert (endpoint["name"], endpoint["image"]) == ("puppet", "puppet")
     assert (endpoint["workers"], endpoint["jobs"]["inProgress"]) == ({}, 0)
     assert {"version", "startedAt", "uptimeSeconds"} <= status.keys()
+
+
+@pytest.mark.proves("graphql: Mutation.deleteTemplate")
+def test_a_template_is_deleted_by_its_name(client: Client) -> None:
+    """It is null in the answer, and gone; while an endpoint uses it, it stays."""
+    endpoint_id = client.endpoint("puppet", workersMax=0)
+    listed = client.graphql("{ myself { endpoints { id template { name } } } }")["myself"]
+    (name,) = (e["template"]["name"] for e in listed["endpoints"] if e["id"] == endpoint_id)
+    delete = f'mutation {{ deleteTemplate(templateName: "{name}") }}'
+    assert "in use" in graphql(client, delete)[1]["errors"][0]["message"]
+    client.delete(endpoint_id)
+    assert graphql(client, delete) == (200, {"data": {"deleteTemplate": None}})
+    names = {each["name"] for each in client.graphql("{ podTemplates { name } }")["podTemplates"]}
+    assert name not in names
