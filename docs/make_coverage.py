@@ -36,6 +36,7 @@ from typing import TYPE_CHECKING, Any
 from graphql import GraphQLObjectType
 
 from runpodctl_py.emulator.graphql import answering as graphql
+from runpodctl_py.emulator.graphql.fields import nothing
 from runpodctl_py.emulator.jobs import api as job_api
 from runpodctl_py.emulator.jobs import batch_api, openai_api
 from runpodctl_py.emulator.rest import api as rest
@@ -60,9 +61,9 @@ as emulated and no test proves it, or when a test proves something that this pag
 
 *Emulated* means: a client or a worker of RunPod cannot tell the difference in what the line says,
 and the tests named there show it. *Partly*: the note says what is missing. *Not*: it answers with
-an error that says so, or not at all; it never invents a value. Numbers such as 4.3 are the
-sections of our notes on RunPod's API, which were taken from its documents, its clients and its
-answers.
+an error that says so, or not at all. A field that is null here, always, does not count as served.
+Numbers such as 4.3 are the sections of our notes on RunPod's API, which were taken from its
+documents, its clients and its answers.
 """
 
 Proofs = dict[str, list["Proof"]]
@@ -132,21 +133,43 @@ def graphql_entries() -> Iterator[Entry]:
     }
     for root in ("Query", "Mutation", "User"):
         for name, field in objects.pop(root).fields.items():
-            status = "emulated" if is_served(field) else "not"
-            yield Entry(f"graphql: {root}.{name}", "1", signature(field), status)
+            yield root_field_entry(f"graphql: {root}.{name}", field)
     for name, kind in objects.items():
-        missing = [f"`{each}`" for each, field in kind.fields.items() if not is_served(field)]
-        served = len(kind.fields) - len(missing)
-        note = f"Not emulated: {', '.join(missing)}." if missing else ""
-        status = "emulated" if not missing else "partly" if served else "not"
-        what = f"{served} of {len(kind.fields)} fields"
-        yield Entry(f"graphql: {name}", "1", what, status, note)
+        yield type_entry(f"graphql: {name}", kind.fields)
+
+
+def root_field_entry(entry_id: str, field: Any) -> Entry:
+    """Return whether a root field, or one of `myself`, is served."""
+    if is_null(field):
+        return Entry(entry_id, "1", signature(field), "partly", "Null here, always")
+    return Entry(entry_id, "1", signature(field), "emulated" if is_served(field) else "not")
+
+
+def type_entry(entry_id: str, fields: Mapping[str, Any]) -> Entry:
+    """Return how many of a type's fields tell something, and the names of the others."""
+    refused = [name for name, field in fields.items() if not is_served(field)]
+    empty = [name for name, field in fields.items() if is_null(field)]
+    told = len(fields) - len(refused) - len(empty)
+    status = "emulated" if told == len(fields) else "partly" if told else "not"
+    named = {"Not emulated": refused, "Null here, always": empty}
+    notes = [f"{words}: {quoted(names)}" for words, names in named.items() if names]
+    return Entry(entry_id, "1", f"{told} of {len(fields)} fields", status, ". ".join(notes))
+
+
+def quoted(names: Iterable[str]) -> str:
+    """Return names as a list in code style."""
+    return ", ".join(f"`{each}`" for each in names)
 
 
 def signature(field: Any) -> str:
     """Return what a root field takes and gives."""
     takes = ", ".join(f"{name}: {argument.type}" for name, argument in field.args.items())
     return f"`({takes})` gives `{field.type}`" if takes else f"gives `{field.type}`"
+
+
+def is_null(field: Any) -> bool:
+    """Whether a field answers null whatever it is asked of."""
+    return field.resolve is nothing
 
 
 def is_served(field: Any) -> bool:

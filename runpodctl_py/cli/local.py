@@ -98,11 +98,13 @@ async def _run_here(
     until_unused: bool,
 ) -> None:
     """Run a local RunPod until it is stopped; one whose handler cannot be served stops."""
+    from runpodctl_py.emulator.own_log import is_our_output
+
     daemon = _daemon()
     ready: asyncio.Future[Announcement] = asyncio.get_running_loop().create_future()
 
     def say_ready(running: Announcement) -> None:
-        _say_up(output, running, is_detached=False)
+        _say_up(output, running, is_detached=is_our_output(config.data_folder))
         ready.set_result(running)
 
     running = asyncio.create_task(
@@ -193,7 +195,10 @@ def logs(
         bool, typer.Option("--follow", "-f", help="Go on printing what is added.")
     ] = False,
     endpoint: Annotated[
-        str | None, typer.Option("--endpoint", "-e", metavar="ID", help="Only its workers.")
+        str | None,
+        typer.Option(
+            "--endpoint", "-e", metavar="ID", help="Only its workers; while it runs, by name, too."
+        ),
     ] = None,
     worker: Annotated[
         str | None, typer.Option("--worker", metavar="ID", help="Only this worker.")
@@ -207,9 +212,10 @@ def logs(
 
     Examples:
       runpodctl-py local logs -f
+      runpodctl-py local logs -e my-model
       runpodctl-py local logs --job 34cd776e-dcbd-4cb6-941c-a7fe789890d2-u1
     """
-    wanted = Wanted(endpoint, worker, job)
+    wanted = Wanted(_endpoint_id(endpoint), worker, job)
     view = LogView(Output(as_json=as_json), _daemon().data_folder(os.environ), wanted)
     view.print_new(is_last=not follow)
     if not view.has_printed and not follow:
@@ -267,6 +273,30 @@ def _running() -> Announcement:
             "No local RunPod runs", hint="Start one:  runpodctl-py local up --detach"
         )
     return running
+
+
+def _endpoint_id(given: str | None) -> str | None:
+    """Return the id of an endpoint that is given by id or name; names are known while it runs.
+
+    Raises:
+        UsageError: Several endpoints have this name.
+    """
+    if given is None:
+        return None
+    daemon = _daemon()
+    running: Announcement | None = daemon.find_running(daemon.data_folder(os.environ))
+    if running is None:
+        return given
+    endpoints = run(_get(running, "status"))["endpoints"]
+    named = [str(each["id"]) for each in endpoints if each["name"] == given]
+    if not named or given in {each["id"] for each in endpoints}:
+        return given
+    if len(named) > 1:
+        raise UsageError(
+            f"{len(named)} endpoints are called {given}: {', '.join(named)}",
+            hint=f"Name one by its id:  runpodctl-py local logs --endpoint {named[0]}",
+        )
+    return named[0]
 
 
 def _no_logs(wanted: Wanted) -> NotFoundError:

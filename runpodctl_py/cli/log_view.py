@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from runpodctl_py.emulator.workers.logs import JobLines, LogLine, message_of, parse
+from runpodctl_py.emulator.workers.logs import Growth, JobLines, LogLine, message_of, parse
 from runpodctl_py.errors import EmulatorError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
     from pathlib import Path
 
     from runpodctl_py.cli.output import Output
@@ -47,18 +47,20 @@ class LogView:
         self._output = output
         self._folder = folder
         self._wanted = wanted
-        self._read_bytes: dict[Path, int] = {}
+        self._growths: dict[Path, Growth] = {}
         self._of_job: dict[Path, JobLines] = {}
         self.has_printed = False
 
     def paths(self) -> list[Path]:
-        """Return the log files that exist, the emulator's own first, then the oldest workers'."""
+        """Return the logs that exist, the emulator's own first, then the oldest workers'."""
         wanted = self._wanted
         workers = self._folder.glob(
             f"logs/{wanted.endpoint_id or '*'}/{wanted.worker_id or '*'}.log"
         )
         own = [self._folder / "emulator.log"] if wanted == Wanted() else []
-        return [path for path in (*own, *sorted(workers, key=_changed_at)) if path.is_file()]
+        paths = (*own, *sorted(workers, key=_changed_at))
+        # Older files, such as `WORKER.1.log`, are parts of the logs they belong to.
+        return [path for path in paths if "." not in path.stem and path.is_file()]
 
     def print_new(self, *, is_last: bool) -> None:
         """Print every line that was added; one that is not finished waits, unless it is the last.
@@ -73,16 +75,19 @@ class LogView:
                 self.has_printed = True
 
     def _added(self, path: Path, *, is_last: bool) -> Iterator[tuple[str, Path, LogLine]]:
-        """Return the new lines of a file, each with the time that says where it belongs."""
+        """Yield the new lines of a log, each with the time that says where it belongs.
+
+        One without a time belongs to the line before it.
+        """
+        growth, time = self._growths.setdefault(path, Growth(path)), ""
         try:
-            with path.open("rb") as file:
-                file.seek(self._read_bytes.get(path, 0))
-                content = file.read()
+            while content := growth.read(is_last=is_last):
+                for raw in filter(None, content.decode(errors="replace").split("\n")):
+                    line = parse(raw)
+                    time = line.time or time
+                    yield time, path, line
         except OSError as exc:
             raise EmulatorError(f"Cannot read {path}: {exc.strerror}") from exc
-        whole = content if is_last else content[: content.rfind(b"\n") + 1]
-        self._read_bytes[path] = self._read_bytes.get(path, 0) + len(whole)
-        return _timed(path, whole.decode(errors="replace").split("\n"))
 
     def _has(self, path: Path, line: LogLine) -> bool:
         if (job_id := self._wanted.job_id) is None:
@@ -112,14 +117,6 @@ class LogView:
         about = f"{message.job_id}  " if message.job_id and not self._wanted.job_id else ""
         for text in message.text.split("\n"):
             self._output.result(f"{prefix}{message.level:<5}  {about}{text}")
-
-
-def _timed(path: Path, lines: Sequence[str]) -> Iterator[tuple[str, Path, LogLine]]:
-    """Yield lines with their times; one without belongs to the line before it."""
-    time = ""
-    for line in (parse(each) for each in lines if each):
-        time = line.time or time
-        yield time, path, line
 
 
 def _changed_at(path: Path) -> float:

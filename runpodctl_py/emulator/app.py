@@ -22,7 +22,6 @@ from runpodctl_py.emulator.control.model import RESERVED_IDS
 from runpodctl_py.emulator.errors import UNAUTHORIZED, JobApiError
 from runpodctl_py.emulator.jobs import api as job_api
 from runpodctl_py.emulator.jobs import batch_api, openai_api
-from runpodctl_py.emulator.json_text import TooDeepError
 from runpodctl_py.emulator.workers import api as worker_api
 from runpodctl_py.errors import EmulatorError
 
@@ -85,7 +84,6 @@ def make_app(apis: Apis, keys: Keys, limits: RateLimits | None = None) -> Starle
         ],
         exception_handlers={
             HTTPException: _no_such_operation,
-            TooDeepError: _too_deep,
             EmulatorError: _failed,
         },
     )
@@ -108,11 +106,6 @@ class _RestRoute(BaseRoute):
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._rest(scope, receive, send)
-
-
-async def _too_deep(_request: Request, error: Exception) -> Response:
-    """Answers for a body that could be read and cannot be kept; nothing has happened."""
-    return bodies.answer({"error": str(error)}, HTTPStatus.BAD_REQUEST)
 
 
 async def _failed(_request: Request, error: Exception) -> Response:

@@ -1,7 +1,7 @@
 """Holding a request open until something changes: who waits, who wakes them.
 
-State changes ring a bell by name (a job's, a worker's or an endpoint's id); a held request
-listens to some of them. Nothing here polls, and nothing here knows what the names mean.
+State changes ring a bell by name: a job's, a worker's or an endpoint's id, or that of a part of the
+emulator that has something to do. A held request listens to some of them. Nothing here polls.
 """
 
 from __future__ import annotations
@@ -17,6 +17,12 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
 T = TypeVar("T")
+
+SCALER = "scaler"
+"""Rings when the number of workers may have to change, or something is due."""
+
+WEBHOOKS = "webhooks"
+"""Rings when there is something new to deliver, or room to deliver it."""
 
 
 class ClientGoneError(Exception):

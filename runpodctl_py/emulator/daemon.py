@@ -24,6 +24,7 @@ from typing import IO, TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from runpodctl_py import __version__
+from runpodctl_py.emulator import own_log
 from runpodctl_py.emulator.data_folder import (
     data_folder,
     make_private,
@@ -44,7 +45,6 @@ _LOOK_S = 0.05
 _UNUSED_LOOK_S = 0.25
 _ANSWER_TIMEOUT_S = 2.0
 _LOCK_PATIENCE_S = 1.0
-_LOG_TAIL_LINES = 15
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +184,11 @@ async def _run(
     remove_leftovers(config.data_folder, config.clock.now())
     runpod = LocalRunPod(config, on_broken=stopped.set)
     # Opened before and closed after everything else: what it locks is kept until the very end.
-    with (config.data_folder / "users.lock").open("ab") as users, _stopped_by_signals(stopped):
+    with (
+        (config.data_folder / "users.lock").open("ab") as users,
+        own_log.kept(config.data_folder),
+        _stopped_by_signals(stopped),
+    ):
         await runpod.start()
         try:
             on_ready(_announce(config, runpod.url, runpod.token, until_unused=until_unused))
@@ -304,13 +308,13 @@ def _found_or_started(folder: Path, command: Sequence[str], deadline: float) -> 
                 if (running := find_running(folder)) is not None:
                     return running
                 raise EmulatorError(
-                    f"the local RunPod did not start: {_log_tail(folder) or 'nobody said why'}",
-                    hint=f"its whole log is in {folder / 'emulator.log'}",
+                    f"the local RunPod did not start:{own_log.last_words(folder)}",
+                    hint=f"its whole log is in {own_log.path_in(folder)}",
                 )
             if time.monotonic() > deadline:
                 raise EmulatorError(
                     "the local RunPod did not answer in time",
-                    hint=f"its log is in {folder / 'emulator.log'}",
+                    hint=f"its log is in {own_log.path_in(folder)}",
                 )
             time.sleep(_LOOK_S)
         return running
@@ -318,7 +322,8 @@ def _found_or_started(folder: Path, command: Sequence[str], deadline: float) -> 
 
 def _spawn(folder: Path, command: Sequence[str]) -> int:
     """Starts a process in a session of its own that this one need not outlive."""
-    log = os.fspath(folder / "emulator.log")
+    own_log.keep_former(folder)
+    log = os.fspath(own_log.path_in(folder))
     streams = [
         (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
         (os.POSIX_SPAWN_OPEN, 1, log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600),
@@ -330,13 +335,6 @@ def _spawn(folder: Path, command: Sequence[str]) -> int:
         )
     except OSError as error:
         raise EmulatorError(f"{command[0]} cannot be started: {error.strerror}") from error
-
-
-def _log_tail(folder: Path) -> str:
-    with suppress(OSError):
-        lines = (folder / "emulator.log").read_text("utf-8", errors="replace").splitlines()
-        return "\n".join(["", *lines[-_LOG_TAIL_LINES:]]) if lines else ""
-    return ""
 
 
 # Locks. `flock` belongs to an open file: whoever holds one keeps the file open.

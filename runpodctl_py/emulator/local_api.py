@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from runpodctl_py import __version__
 from runpodctl_py.emulator import bodies
-from runpodctl_py.emulator.bells import hold
+from runpodctl_py.emulator.bells import SCALER, hold
 from runpodctl_py.emulator.errors import ControlPlaneError, JobApiError, bad_request
-from runpodctl_py.emulator.jobs.book import SCALER
 from runpodctl_py.emulator.workers.handlers import Handler, serve
 from runpodctl_py.emulator.workers.logs import read_tail
 from runpodctl_py.emulator.workers.simulated import SimulatedWorkers
@@ -107,6 +106,7 @@ class LocalApi:
                 self.reloader.watch(handler)
             endpoint = serve(self.state, handler)
         except (ControlPlaneError, EmulatorError) as error:
+            self.reloader.forget(handler.name)
             raise JobApiError(HTTPStatus.CONFLICT, str(error)) from error
         self.host.start(endpoint, 1)
         worker = self.state.fleet.of(endpoint.id)[-1]
@@ -122,7 +122,7 @@ class LocalApi:
 
     def _endpoint(self, endpoint: Endpoint) -> dict[str, Any]:
         health = self.state.health(endpoint.id)
-        states = Counter(each.state for each in self.state.fleet.of(endpoint.id))
+        states = Counter(each.state for each in self.state.fleet.staying(endpoint.id))
         return {
             "id": endpoint.id,
             "name": endpoint.name,
@@ -146,7 +146,7 @@ def _handler(given: Mapping[str, Any]) -> Handler:
     try:
         name, path, python = (_text(given[each]) for each in ("name", "path", "python"))
         return Handler(name, Path(path), Path(python), tuple(map(_text, given["args"])))
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise bad_request(f"this describes no handler: {error}") from error
 
 

@@ -103,7 +103,6 @@ class LocalRunPod:
         limits = RateLimits(state.control.endpoints, config.clock) if config.rate_limits else None
         workers = self._workers(state, keys.worker)
         reloader = Reloader(state, lambda endpoint: workers.start(endpoint, 1))
-        ending.push_async_callback(reloader.close)
         local = LocalApi(state, config.clock, config.clock.now(), workers, reloader, bells)
         server = _Server(make_app(_apis(config, state, bells, local, keys), keys, limits))
         serving = asyncio.create_task(server.serve(sockets=[listener]))
@@ -113,6 +112,7 @@ class LocalRunPod:
         ending.push_async_callback(_cancelled, posting)
         ending.push_async_callback(workers.close)
         await workers.open()
+        ending.push_async_callback(reloader.close)
         scaling = self._going_on(Scaler(state, workers, bells, config.clock).run())
         ending.push_async_callback(_cancelled, scaling)
         await server.ready.wait()

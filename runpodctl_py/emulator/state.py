@@ -9,9 +9,11 @@ workers cost.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from runpodctl_py.emulator.bells import SCALER
 from runpodctl_py.emulator.control.account import Account
 from runpodctl_py.emulator.control.billing import Billing
 from runpodctl_py.emulator.control.endpoint_rules import next_idle_limit_s
@@ -19,7 +21,7 @@ from runpodctl_py.emulator.control.plane import ControlPlane, EndpointDraft, Tem
 from runpodctl_py.emulator.control.releases import Releases
 from runpodctl_py.emulator.errors import endpoint_not_found
 from runpodctl_py.emulator.jobs.batch_book import BatchBook
-from runpodctl_py.emulator.jobs.book import SCALER, JobBook
+from runpodctl_py.emulator.jobs.book import JobBook
 from runpodctl_py.emulator.jobs.job import RETENTION_S, Job, JobStatus, Policy, new_job_id
 from runpodctl_py.emulator.jobs.webhooks import Deliveries
 from runpodctl_py.emulator.workers.fleet import Fleet
@@ -27,12 +29,13 @@ from runpodctl_py.emulator.workers.handlers import Handlers
 from runpodctl_py.emulator.workers.record import Leaving, WorkerState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from runpodctl_py.emulator.clock import Clock
     from runpodctl_py.emulator.config import Timings
     from runpodctl_py.emulator.control.model import Endpoint, Template
-    from runpodctl_py.emulator.store import Counters, Store
+    from runpodctl_py.emulator.jobs.job import Counters
+    from runpodctl_py.emulator.store import Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +45,11 @@ class Health:
     counters: Counters
     in_queue: int
     in_progress: int
-    workers: Mapping[WorkerState, int]
+    initializing: int
+    idle: int
+    running: int
+    throttled: int
+    unhealthy: int
 
 
 class State:
@@ -205,18 +212,22 @@ class State:
             self.batches.retried(job)
         return job
 
-    def purge_queue(self, endpoint_id: str) -> int:
-        """Cancels all jobs that wait, and returns how many that were.
+    def queue(self, endpoint_id: str) -> Sequence[Job]:
+        """Returns the jobs that wait, as they will be handed out.
 
         Raises:
             JobApiError: There is no such endpoint.
         """
         self.endpoint(endpoint_id)
-        queue = self.jobs.queue(endpoint_id, self.jobs.queued(endpoint_id))
+        return self.jobs.queue(endpoint_id, self.jobs.queued(endpoint_id))
+
+    def purge(self, jobs: Iterable[Job]) -> int:
+        """Cancels those of some jobs that still wait, and returns how many that were."""
+        waiting = [each for each in jobs if self.jobs.waits(each.id)]
         with self._store.together():
-            for job in queue:
-                self._cancel(job)
-        return len(queue)
+            for job in waiting:
+                self._cancel(self.jobs[job.id])
+        return len(waiting)
 
     def latest_jobs(self, endpoint_id: str, limit: int) -> Sequence[Job]:
         """Returns the jobs that were submitted last, the latest first.
@@ -238,12 +249,16 @@ class State:
             JobApiError: There is no such endpoint.
         """
         self.endpoint(endpoint_id)
-        staying = [each for each in self.fleet.of(endpoint_id) if not each.due_to_go]
+        workers = Counter(each.state for each in self.fleet.staying(endpoint_id))
         return Health(
             counters=self.jobs.counters(endpoint_id),
             in_queue=self.jobs.queued(endpoint_id),
             in_progress=self.fleet.in_progress(endpoint_id),
-            workers={state: sum(each.state is state for each in staying) for state in WorkerState},
+            initializing=workers[WorkerState.INITIALIZING],
+            idle=workers[WorkerState.IDLE],
+            running=workers[WorkerState.RUNNING],
+            throttled=workers[WorkerState.THROTTLED],
+            unhealthy=workers[WorkerState.UNHEALTHY],
         )
 
     # What time does.

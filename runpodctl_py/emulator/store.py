@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from runpodctl_py.emulator import json_text
-from runpodctl_py.emulator.jobs.job import Job, JobStatus, Policy
+from runpodctl_py.emulator.jobs.job import Chunk, Counters, Job, JobStatus, Policy
 from runpodctl_py.errors import EmulatorError
 
 if TYPE_CHECKING:
@@ -93,23 +93,6 @@ _MIGRATIONS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Counters:
-    """What is counted of an endpoint's jobs since its creation.
-
-    Args:
-        completed: As /health shows them.
-        failed: The same.
-        retried: The same.
-        requested_at: When the last job was submitted, in seconds since 1970.
-    """
-
-    completed: int = 0
-    failed: int = 0
-    retried: int = 0
-    requested_at: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Snapshot:
     """What a store holds that its readers keep in memory.
 
@@ -126,19 +109,6 @@ class Snapshot:
     def of(self, kind: str) -> Sequence[Fields]:
         """Returns the fields of all values of a kind."""
         return self.resources.get(kind, ())
-
-
-@dataclass(frozen=True, slots=True)
-class Chunk:
-    """A piece of a streamed output.
-
-    Args:
-        number: Larger than that of every piece before it.
-        output: What the worker yielded.
-    """
-
-    number: int
-    output: Any
 
 
 class Store(Protocol):
@@ -192,16 +162,16 @@ class Store(Protocol):
         """Returns when `drop_forgotten` next has something to do, in seconds since 1970."""
         ...
 
-    def add_chunk(self, job_id: str, output: Any) -> None:
-        """Keeps a piece of a streamed output."""
+    def add_chunk(self, job_id: str, output: Any, number: int | None = None) -> None:
+        """Keeps a piece of a streamed output, a new one or one that had a number."""
         ...
 
     def chunks(self, job_id: str) -> Sequence[Chunk]:
         """Returns the pieces that nobody has fetched yet, the oldest first."""
         ...
 
-    def drop_chunks(self, job_id: str, last: int | None = None) -> None:
-        """Forgets a job's pieces, those up to a number or all."""
+    def drop_chunks(self, job_id: str) -> None:
+        """Forgets a job's pieces."""
         ...
 
     def together(self) -> AbstractContextManager[None]:
@@ -241,7 +211,7 @@ class SqliteStore:
         """Returns what is kept in memory, too."""
         resources: dict[str, list[Fields]] = {}
         for row in self._rows("SELECT kind, body FROM resource ORDER BY number"):
-            resources.setdefault(row["kind"], []).append(_fields(row["body"]))
+            resources.setdefault(row["kind"], []).append(json.loads(row["body"]))
         counters = {
             row["endpoint_id"]: Counters(
                 row["completed"], row["failed"], row["retried"], row["requested_at"]
@@ -349,10 +319,13 @@ class SqliteStore:
         first: float | None = row["first"]
         return first
 
-    def add_chunk(self, job_id: str, output: Any) -> None:
-        """Keeps a piece of a streamed output."""
+    def add_chunk(self, job_id: str, output: Any, number: int | None = None) -> None:
+        """Keeps a piece of a streamed output, a new one or one that had a number."""
         self._write(
-            "INSERT INTO chunk (job_id, body) VALUES (?, ?)", job_id, json_text.dump(output)
+            "INSERT INTO chunk (number, job_id, body) VALUES (?, ?, ?)",
+            number,
+            job_id,
+            json_text.dump(output),
         )
 
     def chunks(self, job_id: str) -> Sequence[Chunk]:
@@ -360,11 +333,9 @@ class SqliteStore:
         rows = self._rows("SELECT * FROM chunk WHERE job_id = ? ORDER BY number", job_id)
         return [Chunk(row["number"], json.loads(row["body"])) for row in rows]
 
-    def drop_chunks(self, job_id: str, last: int | None = None) -> None:
-        """Forgets a job's pieces, those up to a number or all."""
-        self._write(
-            "DELETE FROM chunk WHERE job_id = ? AND (? IS NULL OR number <= ?)", job_id, last, last
-        )
+    def drop_chunks(self, job_id: str) -> None:
+        """Forgets a job's pieces."""
+        self._write("DELETE FROM chunk WHERE job_id = ?", job_id)
 
     @contextmanager
     def together(self) -> Iterator[None]:
@@ -409,12 +380,6 @@ class SqliteStore:
     def _write(self, statement: str, *values: Any) -> None:
         with _translated():
             self._connection.execute(statement, values)
-
-
-def _fields(text: str) -> Fields:
-    """Returns a kept value's fields; sequences are tuples again, so that equal means unchanged."""
-    body: dict[str, Any] = json.loads(text)
-    return {name: tuple(each) if isinstance(each, list) else each for name, each in body.items()}
 
 
 def _job(row: sqlite3.Row) -> Job:

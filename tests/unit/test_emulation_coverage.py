@@ -132,3 +132,30 @@ def test_notes_may_weaken_a_claim_and_never_strengthen_it(coverage: Any) -> None
         problems,
     )
     assert problems == ["job-api: logs: emulated in emulation-rules.toml, not in code"]
+
+
+def test_a_field_that_is_always_null_is_not_counted_as_served(coverage: Any) -> None:
+    """Neither is one that is refused; both are named."""
+    schema = coverage.graphql.load_schema()
+    entry = coverage.type_entry("graphql: Endpoint", schema.type_map["Endpoint"].fields)
+    assert (entry.status, entry.what) == ("partly", "34 of 40 fields")
+    assert entry.note == (
+        "Not emulated: `webhookRequests`. "
+        "Null here, always: `aiKey`, `activeBuildid`, `idePodId`, `hubRelease`, `repo`"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "status"),
+    [
+        ("serverlessDiscount", "partly"),
+        ("apiKeys", "not"),
+        ("email", "emulated"),
+    ],
+)
+def test_a_root_field_that_is_always_null_is_served_partly(
+    coverage: Any, name: str, status: str
+) -> None:
+    """It answers, and tells nothing."""
+    field = coverage.graphql.load_schema().type_map["User"].fields[name]
+    assert coverage.root_field_entry(f"graphql: User.{name}", field).status == status

@@ -65,8 +65,8 @@ class Account:
 
     def set_pub_key(self, pub_key: str | None) -> None:
         """Replaces the user's SSH keys."""
-        self.pub_key = pub_key
         self._store.put(_SETTINGS, _USER, {"pub_key": pub_key})
+        self.pub_key = pub_key
 
     # Registries.
 
@@ -96,8 +96,8 @@ class Account:
         """
         _known("registry auth", self.registries, registry_id)
         self._check_unused("Registry auth", registry_id)
-        del self.registries[registry_id]
         self._store.drop(_REGISTRY, registry_id)
+        del self.registries[registry_id]
 
     # Secrets.
 
@@ -112,8 +112,8 @@ class Account:
             raise ControlPlaneError("Secret name may only have letters, digits and underscores")
         now = self._now()
         secret = Secret(new_id(25), name, value, description, now, now)
-        self.secrets[secret.id] = secret
         self._store.put(_SECRET, secret.id, asdict(secret))
+        self.secrets[secret.id] = secret
         return secret
 
     def delete_secret(self, secret_id: str) -> None:
@@ -123,8 +123,8 @@ class Account:
             ControlPlaneError: There is none of this id.
         """
         _known("secret", self.secrets, secret_id)
-        del self.secrets[secret_id]
         self._store.drop(_SECRET, secret_id)
+        del self.secrets[secret_id]
 
     def fill(self, env: Mapping[str, str]) -> dict[str, str]:
         """Returns a template's variables as its workers get them: secrets in their places.
@@ -189,17 +189,17 @@ class Account:
         """
         _known("network volume", self.volumes, volume_id)
         self._check_unused("Network volume", volume_id)
-        del self.volumes[volume_id]
         self._store.drop(_VOLUME, volume_id)
+        del self.volumes[volume_id]
 
     def _put_registry(self, registry: RegistryAuth) -> RegistryAuth:
-        self.registries[registry.id] = registry
         self._store.put(_REGISTRY, registry.id, asdict(registry))
+        self.registries[registry.id] = registry
         return registry
 
     def _put_volume(self, volume: NetworkVolume) -> NetworkVolume:
-        self.volumes[volume.id] = volume
         self._store.put(_VOLUME, volume.id, asdict(volume))
+        self.volumes[volume.id] = volume
         return volume
 
     def _check_unused(self, what: str, resource_id: str) -> None:

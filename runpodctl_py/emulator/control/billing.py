@@ -19,7 +19,7 @@ from runpodctl_py.emulator.control.model import WorkerRun
 from runpodctl_py.emulator.errors import ControlPlaneError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
 
     from runpodctl_py.emulator.control.releases import Configuration
     from runpodctl_py.emulator.store import Snapshot, Store
@@ -173,10 +173,6 @@ class Billing:
     def next_due_s(self) -> float | None:
         """Returns in how many seconds `sweep` has something to do."""
         return self._alive_at + _HEARTBEAT_S - self._now() if self._runs else None
-
-    def runs(self) -> Sequence[WorkerRun]:
-        """Returns the runs that go on, the oldest first."""
-        return list(self._runs.values())
 
     def spend_per_h_usd(self, worker_id: str | None = None) -> float:
         """Returns what the cards of the workers that run now, or of one of them, cost an hour."""

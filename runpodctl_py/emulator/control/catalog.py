@@ -179,9 +179,9 @@ def gpu_type_of(endpoint: Endpoint) -> GpuType | None:
     return GPU_TYPES[cards[0].id] if cards else None
 
 
-def is_cpu_instance(instance_id: str | None) -> bool:
+def is_cpu_instance(instance_id: str) -> bool:
     """Whether RunPod has such a CPU worker: a flavour, vCPUs, and the memory that goes with it."""
-    match = re.fullmatch(r"(\w+)-(\d{1,4})-(\d{1,4})", instance_id or "")
+    match = re.fullmatch(r"(\w+)-(\d{1,4})-(\d{1,4})", instance_id)
     if match is None or (flavor := CPU_FLAVORS.get(match[1])) is None:
         return False
     vcpu, ram_gb = int(match[2]), int(match[3])

@@ -65,6 +65,11 @@ def camel_case(name: str) -> str:
     return re.sub(r"_([a-z])", lambda match: match[1].upper(), name)
 
 
+def frozen(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns fields, from clients or from the store, so that equal ones mean nothing changed."""
+    return {name: tuple(each) if isinstance(each, list) else each for name, each in fields.items()}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Template:
     """A container template (`PodTemplate`, API reference 1.3)."""

@@ -7,6 +7,7 @@ jobs and workers when an endpoint changes is decided by `state.py`, which asks t
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from runpodctl_py.emulator.control.model import (
     KEPT_ON_UPDATE,
     Endpoint,
     Template,
+    frozen,
     new_endpoint_id,
     new_template_id,
 )
@@ -22,7 +24,7 @@ from runpodctl_py.emulator.control.releases import Configuration, changes
 from runpodctl_py.emulator.errors import ControlPlaneError, worker_quota_exceeded
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from runpodctl_py.emulator.control.account import Account
     from runpodctl_py.emulator.control.releases import Releases
@@ -90,8 +92,8 @@ class ControlPlane:
         self._releases = releases
         self._strict = strict
         self.worker_quota = worker_quota
-        self.templates = {each["id"]: Template(**each) for each in kept.of(_TEMPLATE)}
-        self.endpoints = {each["id"]: Endpoint(**each) for each in kept.of(_ENDPOINT)}
+        self.templates = {each["id"]: Template(**frozen(each)) for each in kept.of(_TEMPLATE)}
+        self.endpoints = {each["id"]: Endpoint(**frozen(each)) for each in kept.of(_ENDPOINT)}
 
     def save_template(self, draft: TemplateDraft) -> Template:
         """Makes a template, or overwrites one in full: what is left out is reset (1.3).
@@ -102,11 +104,11 @@ class ControlPlane:
         """
         before = None if draft.id is None else self._known_template(draft.id)
         bound = None if before is None else before.bound_endpoint_id
-        fields = _frozen({"bound_endpoint_id": bound, **draft.fields})
+        fields = frozen({"bound_endpoint_id": bound, **draft.fields})
         template = Template(id=draft.id or new_template_id(), **fields)
         self._check_template(template)
         users = self._users_of(template.id)
-        with self._store.together():
+        with self._all_or_nothing():
             self._put_template(template)
             for user in users:
                 self._put_endpoint(user, user.endpoint)
@@ -142,7 +144,7 @@ class ControlPlane:
             kept = {name: getattr(before.endpoint, name) for name in KEPT_ON_UPDATE}
             told = {"created_at": before.endpoint.created_at, "version": before.endpoint.version}
             fields = {**fields, **kept, **draft.fields, **told}
-        endpoint = Endpoint(id=draft.id or new_endpoint_id(), **_frozen(fields))
+        endpoint = Endpoint(id=draft.id or new_endpoint_id(), **frozen(fields))
         template = self._own_template(draft.template, endpoint, before)
         if template is None:
             self._check(endpoint)
@@ -150,7 +152,7 @@ class ControlPlane:
         self._check_template(template)
         endpoint = replace(endpoint, template_id=template.id)
         self._check(endpoint, template)
-        with self._store.together():
+        with self._all_or_nothing():
             self._put_template(template)
             return self._put_endpoint(before, endpoint)
 
@@ -180,12 +182,13 @@ class ControlPlane:
                 f"workersMin and workersMax of endpoint {endpoint_id} must both be 0 before it "
                 "can be deleted"
             )
-        del self.endpoints[endpoint_id]
-        self._store.drop(_ENDPOINT, endpoint_id)
-        self._releases.forget(endpoint_id)
-        for template in list(self.templates.values()):
-            if template.bound_endpoint_id == endpoint_id:
-                self._let_go(template)
+        with self._all_or_nothing():
+            self._store.drop(_ENDPOINT, endpoint_id)
+            del self.endpoints[endpoint_id]
+            self._releases.forget(endpoint_id)
+            for template in list(self.templates.values()):
+                if template.bound_endpoint_id == endpoint_id:
+                    self._let_go(template)
 
     def limit_idle(self, endpoint_id: str, idle_s: float) -> bool:
         """Takes workers from an endpoint that nobody uses, and tells whether it had too many."""
@@ -243,14 +246,29 @@ class ControlPlane:
         if draft is None:
             return None
         told = {"is_serverless": True, "bound_endpoint_id": endpoint.id}
-        fields = _frozen({**draft.fields, **told})
+        fields = frozen({**draft.fields, **told})
         if before is not None and before.template.bound_endpoint_id == endpoint.id:
             return Template(id=before.template.id, **fields)
         return Template(id=new_template_id(), **fields)
 
+    @contextmanager
+    def _all_or_nothing(self) -> Iterator[None]:
+        """Has what is known stay as it was where not everything inside can be kept."""
+        templates, endpoints = dict(self.templates), dict(self.endpoints)
+        try:
+            with self._store.together():
+                yield
+        except BaseException:
+            # In place: others look at these, too.
+            self.templates.clear()
+            self.templates.update(templates)
+            self.endpoints.clear()
+            self.endpoints.update(endpoints)
+            raise
+
     def _put_template(self, template: Template) -> None:
-        self.templates[template.id] = template
         self._store.put(_TEMPLATE, template.id, asdict(template))
+        self.templates[template.id] = template
 
     def _let_go(self, template: Template) -> None:
         """Deletes a bound template; one that another endpoint came to use stays, unbound."""
@@ -260,8 +278,8 @@ class ControlPlane:
             self._drop_template(template)
 
     def _drop_template(self, template: Template) -> None:
-        del self.templates[template.id]
         self._store.drop(_TEMPLATE, template.id)
+        del self.templates[template.id]
 
     def _put_endpoint(self, before: Configuration | None, endpoint: Endpoint) -> Endpoint:
         """Keeps an endpoint; a new version of it begins if its workers have to be replaced."""
@@ -269,11 +287,11 @@ class ControlPlane:
         diff = () if before is None else changes(before, after)
         if diff:
             endpoint = replace(endpoint, version=endpoint.version + 1)
-        self.endpoints[endpoint.id] = endpoint
         with self._store.together():
             self._store.put(_ENDPOINT, endpoint.id, asdict(endpoint))
             if before is None or diff:
                 self._releases.record(endpoint, diff)
+        self.endpoints[endpoint.id] = endpoint
         return endpoint
 
     def _check(self, endpoint: Endpoint, own_template: Template | None = None) -> None:
@@ -310,8 +328,3 @@ def volumes_of(endpoint: Endpoint) -> tuple[str, ...]:
     """Returns the ids of an endpoint's network volumes, each once."""
     first = () if endpoint.network_volume_id is None else (endpoint.network_volume_id,)
     return tuple(dict.fromkeys((*first, *endpoint.network_volume_ids)))
-
-
-def _frozen(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns fields as a store gives them back, so that equal means unchanged."""
-    return {name: tuple(each) if isinstance(each, list) else each for name, each in fields.items()}

@@ -63,16 +63,18 @@ class Releases:
     def record(self, endpoint: Endpoint, diff: tuple[DiffEntry, ...]) -> None:
         """Notes that a new version of an endpoint begins, and what it changes."""
         release = Release(f"rel_{new_id(10)}", endpoint.id, endpoint.version, self._now(), diff)
-        releases = self._releases.setdefault(endpoint.id, [])
-        releases.append(release)
-        self._store.put(_KIND, release.id, asdict(release))
-        while len(releases) > KEPT_PER_ENDPOINT:
-            self._store.drop(_KIND, releases.pop(0).id)
+        releases = [*self._releases.get(endpoint.id, ()), release]
+        with self._store.together():
+            self._store.put(_KIND, release.id, asdict(release))
+            for old in releases[:-KEPT_PER_ENDPOINT]:
+                self._store.drop(_KIND, old.id)
+        self._releases[endpoint.id] = releases[-KEPT_PER_ENDPOINT:]
 
     def forget(self, endpoint_id: str) -> None:
         """Removes the releases of an endpoint that is deleted."""
-        for release in self._releases.pop(endpoint_id, []):
+        for release in self._releases.get(endpoint_id, ()):
             self._store.drop(_KIND, release.id)
+        self._releases.pop(endpoint_id, None)
 
 
 def changes(before: Configuration, after: Configuration) -> tuple[DiffEntry, ...]:

@@ -44,6 +44,13 @@ def always(value: Any) -> Resolver:
     return lambda _source, _info, **_inputs: value
 
 
+def nothing(_source: object, _info: Info, **_inputs: Any) -> None:
+    """Answers null, always: RunPod has a value here which is in no source, or not of this place.
+
+    docs/make_coverage.py counts these fields apart from those that are served.
+    """
+
+
 def attribute(name: str) -> Resolver:
     """Returns a resolver that reads an attribute."""
     return lambda source, _info: getattr(source, name)
@@ -96,15 +103,14 @@ def _worker_state(endpoint: Endpoint, info: Info, **inputs: Any) -> list[dict[st
     """Counts the workers as they are now; what they were is not remembered."""
     if (inputs.get("input") or {}).get("granularity", "LIVE") != "LIVE":
         raise ControlPlaneError("not emulated: Endpoint.workerState of the past")
-    counted = info.context.health(endpoint.id).workers
-    counts = {state.value: number for state, number in counted.items()}
+    health = info.context.health(endpoint.id)
     return [
         {
             "time": iso_time(info.context.now()),
-            "initialized": counts["INITIALIZING"],
-            "ready": counts["IDLE"],
-            "running": counts["RUNNING"],
-            "throttled": counts.get("THROTTLED", 0),
+            "initialized": health.initializing,
+            "ready": health.idle,
+            "running": health.running,
+            "throttled": health.throttled,
         }
     ]
 
@@ -145,7 +151,7 @@ def _specifics(flavor: CpuFlavor, _info: Info, **inputs: Any) -> dict[str, Any]:
     exists = instance_id is None or (
         instance_id.startswith(f"{flavor.id}-") and is_cpu_instance(instance_id)
     )
-    return {"stockStatus": _STOCK if exists else None, "securePrice": None, "slsPrice": None}
+    return {"stockStatus": _STOCK if exists else None}
 
 
 TYPES: Mapping[str, Mapping[str, Resolver]] = {
@@ -158,7 +164,7 @@ TYPES: Mapping[str, Mapping[str, Resolver]] = {
     },
     "Endpoint": {
         # RunPod hands out a key here; ours is written nowhere but into the user's own files.
-        "aiKey": always(None),
+        "aiKey": nothing,
         "userId": always(USER_ID),
         "template": _template_of,
         "env": lambda endpoint, info: _variables(_template_of(endpoint, info).env),
@@ -168,7 +174,7 @@ TYPES: Mapping[str, Mapping[str, Resolver]] = {
         "workersStandby": attribute("workers_min"),
         "computeType": lambda endpoint, _info: "CPU" if endpoint.instance_ids else "GPU",
         # Nothing is built from a repository, deployed from the Hub or edited in an IDE here.
-        **dict.fromkeys(("activeBuildid", "idePodId", "hubRelease", "repo"), always(None)),
+        **dict.fromkeys(("activeBuildid", "idePodId", "hubRelease", "repo"), nothing),
         "pods": lambda endpoint, info: info.context.fleet.of(endpoint.id),
         "workerState": _worker_state,
     },
@@ -191,7 +197,11 @@ TYPES: Mapping[str, Mapping[str, Resolver]] = {
         "slsVersion": attribute("version"),
     },
     "EnvironmentVariable": {"key": key("key"), "value": key("value")},
-    "PortConfig": {"port": key("port"), "name": key("name")},
+    # As a client gave it: both may be left out.
+    "PortConfig": {
+        "port": lambda given, _info: given.get("port"),
+        "name": lambda given, _info: given.get("name"),
+    },
     "NetworkVolumeIds": {
         "networkVolumeId": key("networkVolumeId"),
         "dataCenterId": key("dataCenterId"),
@@ -227,13 +237,13 @@ TYPES: Mapping[str, Mapping[str, Resolver]] = {
                 "maxGpuCountSecureCloud",
                 "minPodGpuCount",
             ),
-            always(None),
+            nothing,
         ),
         "lowestPrice": _lowest_price,
     },
     "LowestPrice": {
         **dict.fromkeys(
-            ("minimumBidPrice", "uninterruptablePrice", "minMemory", "minVcpu"), always(None)
+            ("minimumBidPrice", "uninterruptablePrice", "minMemory", "minVcpu"), nothing
         ),
         "stockStatus": lambda gpu_type, _info: None if gpu_type.pool is None else _STOCK,
         "gpuName": attribute("name"),
@@ -265,7 +275,10 @@ TYPES: Mapping[str, Mapping[str, Resolver]] = {
         "ramMultiplier": attribute("ram_gb_per_vcpu"),
         "specifics": _specifics,
     },
-    "Specifics": {name: key(name) for name in ("stockStatus", "securePrice", "slsPrice")},
+    "Specifics": {
+        "stockStatus": key("stockStatus"),
+        **dict.fromkeys(("securePrice", "slsPrice"), nothing),
+    },
 }
 """Type to field to resolver, for fields that are no attribute of the value or have another name."""
 

@@ -27,7 +27,7 @@ def endpoint_draft(given: Mapping[str, Any]) -> EndpointDraft:
     template = values.pop("template", None)
     volumes = values.pop("network_volume_ids", ())
     if volumes:
-        values["network_volume_ids"] = tuple(each["networkVolumeId"] for each in volumes)
+        values["network_volume_ids"] = [each["networkVolumeId"] for each in volumes]
     if values["name"].endswith("-fb"):
         # How FlashBoot was switched on before `flashBootType` existed.
         values.setdefault("flash_boot_type", "FLASHBOOT")
@@ -40,7 +40,8 @@ def _set_fields(given: Mapping[str, Any]) -> dict[str, Any]:
     """Returns what a client really set: null and "" mean unset (API reference 1.4)."""
     named = {snake_case(name): value for name, value in given.items()}
     return {
-        name: tuple(value) if isinstance(value, list) else value
+        # GraphQL's lists of optional values may hold nulls; they say nothing.
+        name: [each for each in value if each is not None] if isinstance(value, list) else value
         for name, value in named.items()
         if value is not None and (value != "" or name in _KEPT_WHEN_EMPTY)
     }

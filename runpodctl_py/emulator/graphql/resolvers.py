@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from runpodctl_py.emulator.control.catalog import CPU_FLAVORS, DATA_CENTERS, GPU_TYPES
 from runpodctl_py.emulator.errors import ControlPlaneError
 from runpodctl_py.emulator.graphql.billing import billing
-from runpodctl_py.emulator.graphql.fields import always
+from runpodctl_py.emulator.graphql.fields import always, nothing
 from runpodctl_py.emulator.graphql.inputs import endpoint_draft, template_draft
 from runpodctl_py.gpus import POOLS
 
@@ -201,7 +201,7 @@ OPERATIONS: Mapping[str, Mapping[str, Resolver]] = {
         "containerRegistryCreds": lambda _, info: list(info.context.account.registries.values()),
         "secrets": lambda _, info: list(info.context.account.secrets.values()),
         "datacenters": lambda _, _info: list(DATA_CENTERS.values()),
-        "serverlessDiscount": always(None),
+        "serverlessDiscount": nothing,
         "billing": billing,
         "maxServerlessConcurrency": lambda _, info: info.context.control.worker_quota,
         "clientBalance": always(BALANCE_USD),

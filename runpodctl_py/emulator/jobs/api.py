@@ -6,6 +6,7 @@ says is read by `request.py`, what happens to a job is decided by `state.py`.
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -25,7 +26,6 @@ from runpodctl_py.emulator.jobs.request import (
     wait_s,
 )
 from runpodctl_py.emulator.jobs.shape import brief, shape
-from runpodctl_py.emulator.workers.record import WorkerState
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -34,14 +34,15 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
     from runpodctl_py.emulator.bells import Bells
+    from runpodctl_py.emulator.jobs.job import Chunk
     from runpodctl_py.emulator.state import State
-    from runpodctl_py.emulator.store import Chunk
 
 MAX_RUN_BYTES = 10 * 1024 * 1024
 MAX_RUNSYNC_BYTES = 20 * 1024 * 1024
 """How large a body may be (API reference 4.1)."""
 
 _MOST_LISTED = 100
+_PURGED_AT_ONCE = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,14 +95,18 @@ class JobApi:
 
         def news() -> tuple[Job, Sequence[Chunk]] | None:
             now = self.state.job(job.endpoint_id, job.id)
-            chunks = self.state.jobs.chunks(now)
+            chunks = self.state.jobs.take_chunks(now)
             return (now, chunks) if chunks or now.status.final else None
 
-        limit_s = wait_s(request, STREAM_WAIT)
-        found = await hold(request, self.bells, (job.id,), news, limit_s)
+        found = await hold(
+            request,
+            self.bells,
+            (job.id,),
+            news,
+            wait_s(request, STREAM_WAIT),
+            undo=lambda found: self.state.jobs.put_chunks_back(*found),
+        )
         now, chunks = found or (self.state.job(job.endpoint_id, job.id), ())
-        if chunks:
-            self.state.jobs.fetched(now, chunks[-1])
         listed = [{"output": each.output} for each in chunks]
         return bodies.answer({"status": now.status, "stream": listed})
 
@@ -117,7 +122,13 @@ class JobApi:
 
     async def purge_queue(self, request: Request) -> Response:
         """POST /purge-queue: cancels all jobs that wait; those on a worker go on."""
-        removed = self.state.purge_queue(request.path_params["endpoint_id"])
+        waiting = self.state.queue(request.path_params["endpoint_id"])
+        removed = 0
+        while waiting:
+            some, waiting = waiting[:_PURGED_AT_ONCE], waiting[_PURGED_AT_ONCE:]
+            removed += self.state.purge(some)
+            # Tens of thousands may wait; others must not wait for them.
+            await asyncio.sleep(0)
         return bodies.answer({"removed": removed, "status": "completed"})
 
     async def requests(self, request: Request) -> Response:
@@ -131,7 +142,6 @@ class JobApi:
     async def health(self, request: Request) -> Response:
         """GET /health: the eleven counters, all of them always there."""
         health = self.state.health(request.path_params["endpoint_id"])
-        idle, running = health.workers[WorkerState.IDLE], health.workers[WorkerState.RUNNING]
         return bodies.answer(
             {
                 "jobs": {
@@ -142,12 +152,12 @@ class JobApi:
                     "retried": health.counters.retried,
                 },
                 "workers": {
-                    "idle": idle,
-                    "initializing": health.workers[WorkerState.INITIALIZING],
-                    "ready": idle + running,
-                    "running": running,
-                    "throttled": health.workers[WorkerState.THROTTLED],
-                    "unhealthy": health.workers[WorkerState.UNHEALTHY],
+                    "idle": health.idle,
+                    "initializing": health.initializing,
+                    "ready": health.idle + health.running,
+                    "running": health.running,
+                    "throttled": health.throttled,
+                    "unhealthy": health.unhealthy,
                 },
             }
         )

@@ -235,8 +235,8 @@ class BatchBook:
     # Storage.
 
     def _keep(self, batch: Batch) -> Batch:
-        self._entries.setdefault(batch.id, _Entry(batch)).batch = batch
         self._store.put(_BATCH, batch.id, asdict(batch))
+        self._entries.setdefault(batch.id, _Entry(batch)).batch = batch
         return batch
 
     def _keep_progress(self, batch: Batch) -> Batch:
@@ -245,8 +245,8 @@ class BatchBook:
         return self._keep(batch.ended(self._clock.now()) if through else batch)
 
     def _keep_part(self, part: Part) -> None:
-        self._entries[part.batch_id].parts[part.id] = part
         self._store.put(_PART, part.id, part.fields())
+        self._entries[part.batch_id].parts[part.id] = part
 
     def _lock(self, entry: _Entry) -> None:
         """Leaves no more of a batch's requests than their ids."""
@@ -259,11 +259,11 @@ class BatchBook:
                 self._drop(batch.id)
 
     def _drop(self, batch_id: str) -> None:
-        entry = self._entries.pop(batch_id)
         with self._store.together():
-            for part_id in entry.parts:
+            for part_id in self._entries[batch_id].parts:
                 self._store.drop(_PART, part_id)
             self._store.drop(_BATCH, batch_id)
+        del self._entries[batch_id]
 
 
 def _loaded(kept: Snapshot) -> dict[str, _Entry]:

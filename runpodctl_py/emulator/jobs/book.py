@@ -14,18 +14,16 @@ from dataclasses import replace
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
+from runpodctl_py.emulator.bells import SCALER
 from runpodctl_py.emulator.errors import bad_request, job_not_found
-from runpodctl_py.emulator.jobs.job import Job, JobStatus
-from runpodctl_py.emulator.store import Counters
+from runpodctl_py.emulator.jobs.job import Counters, Job, JobStatus
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from runpodctl_py.emulator.clock import Clock
-    from runpodctl_py.emulator.store import Chunk, Snapshot, Store
-
-SCALER = "scaler"
-"""The name that rings when the number of workers may have to change."""
+    from runpodctl_py.emulator.jobs.job import Chunk
+    from runpodctl_py.emulator.store import Snapshot, Store
 
 _SPARE_ENTRIES = 256
 
@@ -113,6 +111,11 @@ class JobBook:
         """Counts the jobs that wait."""
         return len(self._queues[endpoint_id])
 
+    def waits(self, job_id: str) -> bool:
+        """Whether a job is in a queue."""
+        job = self._unfinished.get(job_id)
+        return job is not None and job.status is JobStatus.IN_QUEUE
+
     def queue(self, endpoint_id: str, limit: int) -> Sequence[Job]:
         """Returns the jobs that wait, as they will be handed out, at most `limit` of them."""
         return [self._unfinished[job_id] for job_id in islice(self._queues[endpoint_id], limit)]
@@ -164,12 +167,12 @@ class JobBook:
                 f"job {job.id} is {job.status}; only FAILED and TIMED_OUT are retried"
             )
         job = job.retried(self._clock.now())
-        self._unfinished[job.id] = job
-        self._schedule(job)
         with self._store.together():
             self._store.drop_chunks(job.id)
             self._store.update_job(job)
             self._requested(job)
+        self._unfinished[job.id] = job
+        self._schedule(job)
         self._enqueue(job)
         return job
 
@@ -190,7 +193,6 @@ class JobBook:
 
     def put_back(self, job: Job) -> None:
         """Undoes `take`: the job is first in its queue again."""
-        self._store.drop_chunks(job.id)
         self._queues[job.endpoint_id].put_first(self.move(job.put_back()))
         self._ring(job.endpoint_id)
 
@@ -204,20 +206,22 @@ class JobBook:
         self._store.add_chunk(job_id, output)
         self._ring(job_id)
 
-    def chunks(self, job: Job) -> Sequence[Chunk]:
-        """Returns what a job has streamed and nobody has fetched yet."""
-        return self._store.chunks(job.id)
+    def take_chunks(self, job: Job) -> Sequence[Chunk]:
+        """Hands out what a job has streamed and nobody has fetched yet."""
+        if chunks := self._store.chunks(job.id):
+            self._store.drop_chunks(job.id)
+        return chunks
 
-    def fetched(self, job: Job, last: Chunk) -> None:
-        """Notes that somebody has fetched a job's chunks up to this one."""
-        self._store.drop_chunks(job.id, last.number)
+    def put_chunks_back(self, job: Job, chunks: Iterable[Chunk]) -> None:
+        """Undoes `take_chunks`."""
+        with self._store.together():
+            for each in chunks:
+                self._store.add_chunk(job.id, each.output, each.number)
+        self._ring(job.id)
 
     def lose(self, job_id: str) -> None:
         """Queues a job once more whose worker was lost; the second time it fails."""
-        with self._store.together():
-            job = self.move(self._unfinished[job_id].lost(self._clock.now()))
-            if job.status is JobStatus.IN_QUEUE:
-                self._store.drop_chunks(job_id)
+        job = self.move(self._unfinished[job_id].lost(self._clock.now()))
         if job.status is JobStatus.IN_QUEUE:
             self._enqueue(job)
 
@@ -229,6 +233,9 @@ class JobBook:
             self._store.update_job(job)
             if counters != self._counters[job.endpoint_id]:
                 self._store.put_counters(job.endpoint_id, counters)
+            if job.status is JobStatus.IN_QUEUE:
+                # What a run that is void has streamed is void, too.
+                self._store.drop_chunks(job.id)
             if job.status.final:
                 for tell in self.on_final:
                     tell(job)
@@ -277,7 +284,6 @@ class JobBook:
     def _take_up(self, job: Job) -> None:
         self._unfinished[job.id] = job
         if job.status is JobStatus.IN_PROGRESS:
-            self._store.drop_chunks(job.id)
             job = self.move(job.put_back())
         self._queues[job.endpoint_id].put_last(job)
         self._schedule(job)

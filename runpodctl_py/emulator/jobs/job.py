@@ -169,3 +169,33 @@ class Job:
 def new_job_id(*, sync: bool) -> str:
     """Returns a job id as RunPod makes them (API reference 4.3)."""
     return f"{'sync-' if sync else ''}{uuid4()}-u1"
+
+
+@dataclass(frozen=True, slots=True)
+class Counters:
+    """What is counted of an endpoint's jobs since its creation.
+
+    Args:
+        completed: As /health shows them.
+        failed: The same.
+        retried: The same.
+        requested_at: When the last job was submitted, in seconds since 1970.
+    """
+
+    completed: int = 0
+    failed: int = 0
+    retried: int = 0
+    requested_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A piece of a streamed output.
+
+    Args:
+        number: Larger than that of every piece before it.
+        output: What the worker yielded.
+    """
+
+    number: int
+    output: Any

@@ -32,9 +32,8 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from runpodctl_py.emulator.bells import Bells
-    from runpodctl_py.emulator.jobs.job import Job
+    from runpodctl_py.emulator.jobs.job import Chunk, Job
     from runpodctl_py.emulator.state import State
-    from runpodctl_py.emulator.store import Chunk
 
 MAX_BODY_BYTES = 20 * 1024 * 1024
 """How large a body may be: as for runsync, which this is another form of (API reference 4.1)."""
@@ -72,7 +71,7 @@ class OpenAiApi:
             self._leave(job)
             raise
         if streamed and chunks:
-            return _events(self._outputs(job))
+            return _events(self._outputs(job, chunks))
         if job.status is not JobStatus.COMPLETED:
             return bodies.answer(_error_of(job), HTTPStatus.INTERNAL_SERVER_ERROR)
         # Not every worker streams; one that does not says it all in its output.
@@ -97,7 +96,7 @@ class OpenAiApi:
 
         def news() -> tuple[Job, Sequence[Chunk]] | None:
             now = self.state.job(job.endpoint_id, job.id)
-            chunks = self.state.jobs.chunks(now) if streamed or now.status.final else ()
+            chunks = self.state.jobs.take_chunks(now) if streamed or now.status.final else ()
             return (now, chunks) if chunks or now.status.final else None
 
         life_s = job.policy.ttl_ms / 1000
@@ -105,21 +104,21 @@ class OpenAiApi:
             raise JobApiError(HTTPStatus.SERVICE_UNAVAILABLE, _STOPPING)
         return found
 
-    async def _outputs(self, job: Job) -> AsyncGenerator[Any]:
+    async def _outputs(self, job: Job, chunks: Sequence[Chunk]) -> AsyncGenerator[Any]:
         """Yields what a job streams, as it comes; an error object if it does not end well."""
-        begun = None
         try:
             with self.bells.listen(job.id) as bell:
                 while True:
+                    for chunk in chunks:
+                        yield chunk.output
                     bell.clear()
                     now = self.state.job(job.endpoint_id, job.id)
-                    if begun is not None and begun.retries != now.retries:
+                    if now.retries != job.retries:
                         # What another worker says is not what would have come next.
                         yield _error("the worker was lost in the middle of its answer")
                         return
-                    for chunk in self._fetched(now):
-                        begun = now
-                        yield chunk.output
+                    if chunks := self.state.jobs.take_chunks(now):
+                        continue
                     if now.status.final or self.bells.closed:
                         break
                     await bell.wait()
@@ -129,12 +128,6 @@ class OpenAiApi:
             yield _error(error.message)
         finally:
             self._leave(job)
-
-    def _fetched(self, job: Job) -> Sequence[Chunk]:
-        chunks = self.state.jobs.chunks(job)
-        if chunks:
-            self.state.jobs.fetched(job, chunks[-1])
-        return chunks
 
     def _leave(self, job: Job) -> None:
         """Cancels a job whose client is gone; one that is final stays as it is."""

@@ -28,6 +28,7 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 from runpodctl_py.emulator import json_text
+from runpodctl_py.emulator.bells import WEBHOOKS
 from runpodctl_py.emulator.jobs.shape import shape
 from runpodctl_py.errors import EmulatorError
 
@@ -40,9 +41,6 @@ if TYPE_CHECKING:
     from runpodctl_py.emulator.clock import Clock
     from runpodctl_py.emulator.jobs.job import Job
     from runpodctl_py.emulator.store import Snapshot, Store
-
-WEBHOOKS = "webhooks"
-"""The name that rings when there is something new to deliver, or room to deliver it."""
 
 _KIND = "delivery"
 """What the store calls it."""

@@ -28,8 +28,11 @@ if TYPE_CHECKING:
 
     Shape = dict[str, Any]
 
-MOST_BUCKETS = 10_000
-"""How many buckets one bill may have; RunPod's limit is in no source."""
+MOST_BUCKETS = 2000
+"""How many buckets one bill may have, so that none holds up the others' requests for long.
+
+RunPod's limit is in no source.
+"""
 
 VOLUME_PER_GB_MONTH_USD = 0.07
 """What a standard network volume costs (section 2)."""

@@ -1,6 +1,6 @@
 """How REST v2 says no: RFC 9457 problem details in RunPod's words (API reference 3.3).
 
-Raised by whoever in `rest*.py` knows the fact, turned into an answer by `api.py`.
+Raised by whatever part of REST knows the fact, turned into an answer by `api.py`.
 """
 
 from __future__ import annotations

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from runpodctl_py.emulator import bodies
-from runpodctl_py.emulator.rest import inputs as rest_inputs
-from runpodctl_py.emulator.rest import shapes as rest_shapes
+from runpodctl_py.emulator.rest import inputs, shapes
 from runpodctl_py.emulator.rest.call import created, deleted, found, listed
 
 if TYPE_CHECKING:
@@ -30,24 +29,24 @@ class ResourceOperations:
     async def templates(self, call: Call) -> Response:
         """GET /v2/templates: those that belong to no endpoint."""
         kept = self.state.control.templates.values()
-        free = [rest_shapes.template(each) for each in kept if each.bound_endpoint_id is None]
+        free = [shapes.template(each) for each in kept if each.bound_endpoint_id is None]
         return listed(call, "templates", free)
 
     async def create_template(self, call: Call) -> Response:
         """POST /v2/templates."""
-        template = self.state.save_template(rest_inputs.new_template(call.body))
-        return created(rest_shapes.template(template))
+        template = self.state.save_template(inputs.new_template(call.body))
+        return created(shapes.template(template))
 
     async def template(self, call: Call) -> Response:
         """GET /v2/templates/{id}."""
         template = found(self.state.control.templates, call.path["id"])
-        return bodies.answer(rest_shapes.template(template))
+        return bodies.answer(shapes.template(template))
 
     async def update_template(self, call: Call) -> Response:
         """PATCH /v2/templates/{id}: changes what is given, unlike `saveTemplate`."""
         before = found(self.state.control.templates, call.path["id"])
-        template = self.state.save_template(rest_inputs.changed_template(before, call.body))
-        return bodies.answer(rest_shapes.template(template))
+        template = self.state.save_template(inputs.changed_template(before, call.body))
+        return bodies.answer(shapes.template(template))
 
     async def delete_template(self, call: Call) -> Response:
         """DELETE /v2/templates/{id}: refused while an endpoint uses it."""
@@ -58,7 +57,7 @@ class ResourceOperations:
     async def registries(self, call: Call) -> Response:
         """GET /v2/registries."""
         kept = self.state.account.registries.values()
-        return listed(call, "registries", [rest_shapes.registry(each) for each in kept])
+        return listed(call, "registries", [shapes.registry(each) for each in kept])
 
     async def create_registry(self, call: Call) -> Response:
         """POST /v2/registries."""
@@ -66,12 +65,12 @@ class ResourceOperations:
         registry = self.state.account.create_registry(
             body["name"], body["username"], body["password"]
         )
-        return created(rest_shapes.registry(registry))
+        return created(shapes.registry(registry))
 
     async def registry(self, call: Call) -> Response:
         """GET /v2/registries/{id}."""
         registry = found(self.state.account.registries, call.path["id"])
-        return bodies.answer(rest_shapes.registry(registry))
+        return bodies.answer(shapes.registry(registry))
 
     async def delete_registry(self, call: Call) -> Response:
         """DELETE /v2/registries/{id}: refused while a template uses it."""
@@ -82,7 +81,7 @@ class ResourceOperations:
     async def volumes(self, call: Call) -> Response:
         """GET /v2/network-volumes."""
         kept = self.state.account.volumes.values()
-        return listed(call, "networkVolumes", [rest_shapes.volume(each) for each in kept])
+        return listed(call, "networkVolumes", [shapes.volume(each) for each in kept])
 
     async def create_volume(self, call: Call) -> Response:
         """POST /v2/network-volumes."""
@@ -91,12 +90,12 @@ class ResourceOperations:
         volume = self.state.account.create_volume(
             body["name"], int(body["size"]), body["dataCenter"], **kind
         )
-        return created(rest_shapes.volume(volume))
+        return created(shapes.volume(volume))
 
     async def volume(self, call: Call) -> Response:
         """GET /v2/network-volumes/{id}."""
         volume = found(self.state.account.volumes, call.path["id"])
-        return bodies.answer(rest_shapes.volume(volume))
+        return bodies.answer(shapes.volume(volume))
 
     async def update_volume(self, call: Call) -> Response:
         """PATCH /v2/network-volumes/{id}: a new name, or a larger size."""
@@ -106,7 +105,7 @@ class ResourceOperations:
             name=call.body.get("name"),
             size_gb=int(call.body.get("size", before.size_gb)),
         )
-        return bodies.answer(rest_shapes.volume(volume))
+        return bodies.answer(shapes.volume(volume))
 
     async def delete_volume(self, call: Call) -> Response:
         """DELETE /v2/network-volumes/{id}: refused while an endpoint uses it."""

@@ -8,11 +8,8 @@ from typing import TYPE_CHECKING
 from starlette.responses import StreamingResponse
 
 from runpodctl_py.emulator import bodies
-from runpodctl_py.emulator.rest import inputs as rest_inputs
-from runpodctl_py.emulator.rest import logs as rest_logs
-from runpodctl_py.emulator.rest import shapes as rest_shapes
+from runpodctl_py.emulator.rest import inputs, logs, shapes
 from runpodctl_py.emulator.rest.call import created, deleted, found, listed
-from runpodctl_py.emulator.workers.record import Leaving
 
 if TYPE_CHECKING:
     from starlette.responses import Response
@@ -48,7 +45,7 @@ class ServerlessOperations:
 
     async def create_endpoint(self, call: Call) -> Response:
         """POST /v2/serverless: an endpoint with a template of its own."""
-        draft = rest_inputs.new_endpoint(call.body, self.state.control.templates)
+        draft = inputs.new_endpoint(call.body, self.state.control.templates)
         return created(self._shape(call, self.state.save_endpoint(draft)))
 
     async def endpoint(self, call: Call) -> Response:
@@ -58,7 +55,7 @@ class ServerlessOperations:
     async def update_endpoint(self, call: Call) -> Response:
         """PATCH /v2/serverless/{id}: changes what is given, unlike `saveEndpoint`."""
         control, before = self.state.control, self._endpoint(call)
-        draft = rest_inputs.changed_endpoint(
+        draft = inputs.changed_endpoint(
             before, control.template_of(before), call.body, control.templates
         )
         return bodies.answer(self._shape(call, self.state.save_endpoint(draft)))
@@ -75,8 +72,8 @@ class ServerlessOperations:
         workers = self._workers(endpoint)
         return bodies.answer(
             {
-                "workers": [rest_shapes.worker(each, endpoint, template, now) for each in workers],
-                "summary": rest_shapes.worker_summary(workers),
+                "workers": [shapes.worker(each, endpoint, template, now) for each in workers],
+                "summary": shapes.worker_summary(workers),
                 "endpointVersion": endpoint.version,
             }
         )
@@ -89,9 +86,9 @@ class ServerlessOperations:
         return listed(
             call,
             "releases",
-            [rest_shapes.release(each, workers) for each in releases],
+            [shapes.release(each, workers) for each in releases],
             endpointVersion=endpoint.version,
-            rollout=rest_shapes.rollout(endpoint.version, workers),
+            rollout=shapes.rollout(endpoint.version, workers),
         )
 
     async def logs(self, call: Call) -> Response:
@@ -101,21 +98,20 @@ class ServerlessOperations:
         """
         workers = {each.id: each for each in self._workers(self._endpoint(call))}
         worker = found(workers, call.path["workerId"])
-        after = rest_logs.since(call)
+        after = logs.since(call)
         if (source := call.query.get("source", "container")) == "system":
-            lines = rest_logs.system()
+            lines = logs.system()
         else:
-            lines = rest_logs.container(worker, after, call.query["tail"])
-        events = rest_logs.events(lines, source, self.bells)
+            lines = logs.container(worker, after, call.query["tail"])
+        events = logs.events(lines, source, self.bells)
         return StreamingResponse(events, media_type="text/event-stream", headers=_SSE_HEADERS)
 
     def _endpoint(self, call: Call) -> Endpoint:
         return found(self.state.control.endpoints, call.path["id"])
 
     def _workers(self, endpoint: Endpoint) -> list[Worker]:
-        workers = self.state.fleet.of(endpoint.id)
-        return [each for each in workers if each.leaving is not Leaving.AT_ONCE]
+        return self.state.fleet.staying(endpoint.id)
 
     def _shape(self, call: Call, endpoint: Endpoint) -> dict[str, object]:
         template = self.state.control.template_of(endpoint)
-        return rest_shapes.endpoint(endpoint, template, call.base_url)
+        return shapes.endpoint(endpoint, template, call.base_url)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 ENGINES = ("docker", "podman")
 _ANSWER_LIMIT_S = 15.0
+_VARIABLE = re.compile(r"[A-Za-z_.-][A-Za-z0-9_.-]*")
+"""A name that is one in a variables' file and on a command line; Kubernetes takes the same."""
 
 
 def find_engine() -> str:
@@ -98,8 +101,10 @@ def plan(
             their own, from which this one has another name.
 
     Raises:
-        EmulatorError: The variables' file cannot be written.
+        EmulatorError: The image or a variable's name would be understood as something else, the
+            start command is none, or the variables' file cannot be written.
     """
+    _refuse_misleading(template.image_name, env)
     name = f"runpodctl-{worker_id}"
     network = ["--network", "host"]
     if platform != "linux":
@@ -121,6 +126,14 @@ def plan(
         *(template.image_name, *command),
     ]
     return ProcessPlan(argv, {**os.environ, **by_name}, home, (engine, "rm", "-f", name))
+
+
+def _refuse_misleading(image: str, env: Mapping[str, str]) -> None:
+    """Refuses what an engine would take for its own options, or for other variables."""
+    if image.startswith("-"):
+        raise EmulatorError(f"{image!r} is no image's name")
+    if odd := [name for name in env if not _VARIABLE.fullmatch(name)]:
+        raise EmulatorError(f"{odd[0]!r} is no variable's name")
 
 
 def _from_inside(value: str) -> str:

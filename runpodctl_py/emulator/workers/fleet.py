@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from runpodctl_py.emulator.bells import SCALER
 from runpodctl_py.emulator.control.model import new_worker_id
-from runpodctl_py.emulator.jobs.book import SCALER
 from runpodctl_py.emulator.workers.record import Leaving, Worker
 
 if TYPE_CHECKING:
@@ -56,6 +56,10 @@ class Fleet:
     def of(self, endpoint_id: str) -> list[Worker]:
         """Returns an endpoint's workers, the oldest first."""
         return [each for each in self.workers.values() if each.endpoint_id == endpoint_id]
+
+    def staying(self, endpoint_id: str) -> list[Worker]:
+        """Returns those of an endpoint's workers that are not about to end, as RunPod shows."""
+        return [each for each in self.of(endpoint_id) if not each.due_to_go]
 
     def add(self, endpoint: Endpoint, *, throttled: bool = False) -> Worker:
         """Notes a worker that is about to be started for an endpoint, or waits for room."""

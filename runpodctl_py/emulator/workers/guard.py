@@ -8,7 +8,9 @@ itself: the SDK's ping process would live on (API reference 5.7). What a worker 
 group, such as a container, is removed by a command that came with it.
 
 It also writes the workers' logs: what a worker prints comes through a pipe and is written line by
-line with the time it came, `2026-11-21T10:50:00.123456Z TEXT`. `logs.py` reads them.
+line with the time it came, `2026-11-21T10:50:00.123456Z TEXT`. `logs.py` reads them. A log that has
+become too large goes on in a new file; the one before it is kept as `WORKER.1.log`. Of the logs of
+an endpoint's workers that are gone, the oldest are removed.
 
 Requests: `{"op": "spawn", "name", "argv", "env", "cwd", "log", "cleanup"}`, `{"op": "signal",
 "name", "signal"}`. Events: `{"event": "spawned", "name", "pid"}`, `{"event": "refused", "name",
@@ -34,6 +36,10 @@ _CHUNK_BYTES = 65536
 _LONGEST_LINE_BYTES = 65536
 _DRAINED_CHUNKS = 64
 """More than a pipe holds: what still comes then is from somebody who outlived the worker."""
+_MOST_LOG_BYTES = 64 * 1024 * 1024
+"""How large a worker's log becomes, both files together; a chunk more is possible."""
+_KEPT_LOGS = 50
+"""How many logs there may be in an endpoint's folder; `data_folder.py` has the same number."""
 _CLEANUP_LIMIT_S = 10.0
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -43,12 +49,16 @@ class Output:
 
     Args:
         path: The log; lines are added to it.
+        most_bytes: How large the log may become, with the older file of it.
 
     Raises:
         OSError: The log cannot be written.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, most_bytes: int = _MOST_LOG_BYTES) -> None:
+        self._most_bytes = most_bytes
+        self.path = path
+        self.older_path = path.with_suffix(".1.log")
         self._log = path.open("ab", buffering=0)
         self._last_us = 0
         self._line = b""
@@ -83,8 +93,19 @@ class Output:
     def _write(self, lines: list[bytes]) -> None:
         # A full disk must not end the workers; it costs these lines.
         with suppress(OSError):
+            if lines and self._log.tell() >= self._most_bytes // 2:
+                self._begin_anew()
             for piece in (piece for line in lines for piece in _pieces(line)):
                 self._log.write(b"%b %b\n" % (self._time(), piece))
+
+    def _begin_anew(self) -> None:
+        """Goes on in a new file; the full one takes the place of the older one."""
+        # It is gone already if an earlier attempt could not make the new one.
+        with suppress(FileNotFoundError):
+            self.path.replace(self.older_path)
+        log = self.path.open("ab", buffering=0)
+        self._log.close()
+        self._log = log
 
     def _time(self) -> bytes:
         """Returns the time, but later than the one before: it names the line."""
@@ -248,6 +269,18 @@ class Guard:
         self._workers[name] = worker
         self._selector.register(worker.output.reader, selectors.EVENT_READ, worker.output)
         self._tell(event="spawned", name=name, pid=worker.process.pid)
+        self._remove_old_logs(worker.output.path.parent)
+
+    def _remove_old_logs(self, folder: Path) -> None:
+        """Removes the logs in a folder that were written to longest ago, never one in use."""
+        outputs = [each.output for each in self._workers.values()]
+        used = {path for each in outputs for path in (each.path, each.older_path)}
+        # The emulator may remove some, too, or the whole folder.
+        with suppress(OSError):
+            by_age = sorted(folder.glob("*.log"), key=lambda log: log.stat().st_mtime)
+            for log in by_age[:-_KEPT_LOGS]:
+                if log not in used:
+                    log.unlink()
 
     def _bury(self) -> None:
         for name, worker in list(self._workers.items()):

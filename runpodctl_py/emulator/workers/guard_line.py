@@ -105,10 +105,11 @@ class GuardLine:
     async def close(self) -> None:
         """Ends the guard, which kills whatever still runs."""
         self._is_closed = True
-        if self._writer is not None:
-            self._writer.close()
-            with suppress(ConnectionError):
-                await self._writer.wait_closed()
+        async with self._opening:
+            if self._writer is not None:
+                self._writer.close()
+                with suppress(ConnectionError):
+                    await self._writer.wait_closed()
         if self._reader is not None:
             await self._reader
         await self._bury()

@@ -29,6 +29,9 @@ _TELL_NOTHING = frozenset({"app", "handler", "main", "rp_handler", "src", "worke
 _IDLE_TIMEOUT_S = 300
 """Nobody pays for a worker here, and a person who develops comes back to it."""
 
+_EXECUTION_TIMEOUT_MS = 600_000
+"""What RunPod's console gives new endpoints: a handler that hangs must not do so for a day."""
+
 
 @dataclass(frozen=True, slots=True)
 class Handler:
@@ -39,12 +42,19 @@ class Handler:
         path: The file, absolute.
         python: The interpreter that runs it, absolute.
         args: The file's own arguments.
+
+    Raises:
+        ValueError: The name cannot be part of an image's name.
     """
 
     name: str
     path: Path
     python: Path
     args: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not NAME.fullmatch(self.name):
+            raise ValueError(f"{self.name!r} is no name for it")
 
     @property
     def command(self) -> WorkerCommand:
@@ -82,8 +92,8 @@ class Handlers:
     def add(self, handler: Handler) -> None:
         """Keeps a handler, replacing the one of the same name."""
         fields = {**asdict(handler), "path": str(handler.path), "python": str(handler.python)}
-        self._known[handler.name] = handler
         self._store.put(_KIND, handler.name, fields)
+        self._known[handler.name] = handler
 
 
 def _handler(kept: Any) -> Handler:
@@ -105,7 +115,11 @@ def serve(state: State, handler: Handler) -> Endpoint:
         _release(state, state.control.template_of(endpoint), handler.name)
         return state.control.endpoints[endpoint.id]
     template = {"name": handler.name, "image_name": _next_image(handler.name, None)}
-    fields = {"name": handler.name, "idle_timeout": _IDLE_TIMEOUT_S}
+    fields = {
+        "name": handler.name,
+        "idle_timeout": _IDLE_TIMEOUT_S,
+        "execution_timeout_ms": _EXECUTION_TIMEOUT_MS,
+    }
     return state.save_endpoint(EndpointDraft(None, fields, TemplateDraft(None, template)))
 
 

@@ -1,15 +1,17 @@
 """Reading the logs that `guard.py` writes of workers' output: lines with their times.
 
 A line is `2026-11-21T10:50:00.123456Z TEXT`, and each line of one file is later than the one
-before it, so that the time names the line. Writes nothing.
+before it, so that the time names the line. A log that became too large goes on in a new file, and
+what came last before is in `WORKER.1.log` then; whoever reads sees one log. Writes nothing.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
-from contextlib import suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import IO, TYPE_CHECKING, Any
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 _LOOK_S = 0.2
 """How often a file is looked at: no portable event tells that one has grown."""
 _BLOCK_BYTES = 65536
+_TIME_BYTES = 27
 _STAMPED = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z) (.*)", re.DOTALL)
 _FIRST_WORDS, _LAST_WORDS = "Started.", "Finished."
 """What the SDK says of a job before its handler runs, and when its result is posted."""
@@ -69,7 +72,7 @@ def message_of(text: str) -> Message | None:
     """Returns what the SDK's logger meant by a line, or None if it did not write it (5.1)."""
     if not text.startswith('{"requestId": '):
         return None
-    with suppress(ValueError):
+    with suppress(ValueError, RecursionError):
         given: Any = json.loads(text)
         if isinstance(given.get("message"), str):
             job_id = given["requestId"]
@@ -91,12 +94,12 @@ def read_tail(path: Path, count: int) -> list[LogLine]:
     Raises:
         OSError: It cannot be read.
     """
-    try:
-        with path.open("rb") as file:
-            content = _last_block(file, count)
-    except FileNotFoundError:
-        return []
-    return _lines(content)[-count:] if count > 0 else []
+    lines: list[LogLine] = []
+    with _opened(path) as files:
+        for file in reversed(files):
+            if (missing := count - len(lines)) > 0:
+                lines = _lines(_last_block(file, missing))[-missing:] + lines
+    return lines
 
 
 def _last_block(file: IO[bytes], count: int) -> bytes:
@@ -122,28 +125,71 @@ async def follow(path: Path, after: str | None) -> AsyncGenerator[LogLine, None]
     Raises:
         OSError: It cannot be read.
     """
-    read_bytes = 0
+    growth = Growth(path)
     while True:
-        content = _added(path, read_bytes)
-        read_bytes += len(content)
+        content = growth.read()
         for line in _lines(content):
             if not after or line.time > after:
                 yield line
-        if not content:
-            await asyncio.sleep(_LOOK_S)
+        # Also for those who wait while a long log is read.
+        await asyncio.sleep(0 if content else _LOOK_S)
 
 
-def _added(path: Path, read_bytes: int) -> bytes:
-    """Returns the whole lines behind a place in a file, as far as one block goes."""
-    try:
-        with path.open("rb") as file:
-            file.seek(read_bytes)
-            content = file.read(_BLOCK_BYTES)
-            while content and b"\n" not in content and (more := file.read(_BLOCK_BYTES)):
-                content += more
-    except FileNotFoundError:
+class Growth:
+    """What is added to a log, wherever its lines are moved to meanwhile.
+
+    Args:
+        path: The log; it may not be there yet.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._read_bytes: dict[tuple[int, bytes], int] = {}
+
+    def read(self, *, is_last: bool = False) -> bytes:
+        """Returns the next whole lines, as far as one block goes; none if nothing was added.
+
+        Args:
+            is_last: Whether a line that is not finished is returned, too.
+
+        Raises:
+            OSError: The log cannot be read.
+        """
+        with _opened(self._path) as files:
+            for file in files:
+                if content := self._added(file, is_last=is_last):
+                    return content
         return b""
-    return _whole(content)
+
+    def _added(self, file: IO[bytes], *, is_last: bool) -> bytes:
+        # A file keeps its number when it is renamed; a new one may get that of a removed one, but
+        # begins at another time, or is shorter.
+        told = os.fstat(file.fileno())
+        name = told.st_ino, file.readline(_TIME_BYTES)
+        start = self._read_bytes.get(name, 0)
+        if start > told.st_size:
+            start = 0
+        file.seek(start)
+        content = file.read(_BLOCK_BYTES)
+        while content and b"\n" not in content and (more := file.read(_BLOCK_BYTES)):
+            content += more
+        added = _whole(content) or (content if is_last else b"")
+        self._read_bytes[name] = start + len(added)
+        return added
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[list[IO[bytes]]]:
+    """Opens the files of a log that are there, the older one first."""
+    with ExitStack() as stack:
+        files: list[IO[bytes]] = []
+        # In this order: what takes the older one's place meanwhile is then the same file twice.
+        for each in (path, path.with_suffix(".1.log")):
+            with suppress(FileNotFoundError):
+                files.insert(0, stack.enter_context(each.open("rb")))
+        if len(files) > 1 and os.path.sameopenfile(*(each.fileno() for each in files)):
+            files.pop()
+        yield files
 
 
 def _whole(content: bytes) -> bytes:

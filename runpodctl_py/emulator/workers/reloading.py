@@ -9,6 +9,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING
 
+from runpodctl_py.emulator.errors import ControlPlaneError
 from runpodctl_py.emulator.workers.handlers import release
 from runpodctl_py.errors import EmulatorError
 
@@ -66,6 +67,11 @@ class Reloader:
         from watchfiles import PythonFilter, awatch
 
         async for _ in awatch(handler.path.parent, watch_filter=PythonFilter()):
-            if (endpoint := release(self._state, handler)) is not None:
+            try:
+                endpoint = release(self._state, handler)
+            except (ControlPlaneError, EmulatorError) as error:
+                _log.warning("%s has changed, and cannot be served anew: %s", handler.path, error)
+                continue
+            if endpoint is not None:
                 _log.info("%s has changed: version %d", handler.path, endpoint.version)
                 self._on_release(endpoint)

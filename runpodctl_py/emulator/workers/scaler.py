@@ -16,7 +16,7 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from runpodctl_py.emulator.jobs.book import SCALER
+from runpodctl_py.emulator.bells import SCALER
 from runpodctl_py.emulator.workers.record import Leaving
 from runpodctl_py.errors import EmulatorError
 

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import httpx
 import pytest
 
 from tests.acceptance.cli.person import PATIENCE_S, Person, Said
@@ -101,7 +102,7 @@ def test_one_that_stays(newcomer: Person, data: Path) -> None:
     url = up.events[0]["url"]
     assert (up.code, up.stderr, list(up.events[0])) == (0, "", ["url", "port", "pid"])
     second = newcomer.run("local", "up", "--detach", "--json")
-    assert (second.code, second.error["error"]) == (1, "local_error")
+    assert (second.code, second.error["error"]) == (2, "conflict")
     assert url in second.error["message"]
     sent = newcomer.run(*TASK, "--detach", "--json")
     job_id, place = sent.events[0]["id"], sent.events[0]["endpoint_id"]
@@ -113,12 +114,39 @@ def test_one_that_stays(newcomer: Person, data: Path) -> None:
     assert endpoint["jobs"]["completed"] == 1
     logs = newcomer.run("local", "logs")
     assert (logs.code, "Local RunPod on" in logs.stdout) == (0, True)
-    assert newcomer.run("local", "logs", "--endpoint", endpoint["id"]).stdout.splitlines()
+    assert "runpodctl-py local down stops it" in logs.stdout
+    of_endpoint = newcomer.run("local", "logs", "--endpoint", endpoint["id"]).stdout
+    assert newcomer.run("local", "logs", "-e", endpoint["name"]).stdout == of_endpoint != ""
     down = newcomer.run("local", "down")
     assert (down.code, down.stderr) == (0, "The local RunPod has stopped.\n")
     assert_nothing_is_left(data)
     again = newcomer.run("status", job_id, "--preset", "test", "--local")
     assert (again.code, again.document["status"]) == (0, "COMPLETED")
+
+
+def test_two_endpoints_of_one_name(newcomer: Person) -> None:
+    """Whose logs are meant has to be said by id."""
+    newcomer.run("local", "up", "--detach", "--simulate", "")
+    exports = newcomer.run("local", "env", "--json").document
+    mutation = (
+        'mutation ($t: EndpointTemplateInput!) { saveEndpoint(input: { name: "twin", '
+        'gpuIds: "ADA_24", workersMin: 0, workersMax: 1, template: $t }) { id } }'
+    )
+    template = {"imageName": "image", "containerDiskInGb": 1, "env": []}
+    ids = []
+    for name in ("t1", "t2"):
+        answer = httpx.post(
+            exports["RUNPOD_GRAPHQL_URL"],
+            headers={"Authorization": f"Bearer {exports['RUNPOD_API_KEY']}"},
+            json={
+                "query": mutation,
+                "variables": {"t": {**template, "name": name}},
+            },
+        )
+        ids.append(answer.json()["data"]["saveEndpoint"]["id"])
+    said = newcomer.run("local", "logs", "-e", "twin", "--json")
+    assert (said.code, said.error["error"]) == (2, "usage_error")
+    assert said.error["message"] == f"2 endpoints are called twin: {', '.join(ids)}"
 
 
 def test_official_clients_find_it(newcomer: Person) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import stat
 import subprocess
@@ -148,6 +149,43 @@ def test_a_start_that_fails_tells_why(folder: Path) -> None:
         daemon.joined(folder, failing, timeout_s=30),
     ):
         pass
+
+
+@pytest.mark.parametrize("said", ["", "\n \n"])
+def test_a_start_that_fails_without_a_word(folder: Path, said: str) -> None:
+    """That is told, too."""
+    failing = [sys.executable, "-c", f"raise SystemExit({said!r})"]
+    with (
+        pytest.raises(EmulatorError, match=r"did not start: nobody said why$"),
+        daemon.joined(folder, failing, timeout_s=30),
+    ):
+        pass
+
+
+def test_a_start_that_has_no_room_for_its_log(folder: Path) -> None:
+    """As on a full disk: the reason is found by trying."""
+    failing = [sys.executable, "-c", "raise SystemExit('no room')"]
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
+    try:
+        with (
+            pytest.raises(EmulatorError, match=r"emulator\.log cannot be written: File too large"),
+            daemon.joined(folder, failing, timeout_s=30),
+        ):
+            pass
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_the_former_ones_log_is_kept(folder: Path, emulator: Emulator, command: Command) -> None:
+    """One: what it said last may be why it is no more; one that runs keeps its own."""
+    failing = [sys.executable, "-c", "raise SystemExit('crashed')"]
+    with pytest.raises(EmulatorError), daemon.joined(folder, failing, timeout_s=30):
+        pass
+    emulator()
+    subprocess.run(command(), capture_output=True, check=False)
+    assert (folder / "emulator.1.log").read_text() == "crashed\n"
+    assert (folder / "emulator.log").read_text() == ""
 
 
 def test_a_command_that_does_not_exist_is_named(folder: Path) -> None:

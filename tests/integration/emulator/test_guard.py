@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ from runpodctl_py.emulator.control.plane import EndpointDraft, TemplateDraft
 from runpodctl_py.emulator.jobs.job import JobStatus, Policy
 from runpodctl_py.emulator.state import State
 from runpodctl_py.emulator.store import SqliteStore
+from runpodctl_py.emulator.workers.guard import Output
 from runpodctl_py.emulator.workers.guard_line import GuardLine, ProcessPlan
 from runpodctl_py.emulator.workers.logs import read_tail
 from runpodctl_py.emulator.workers.processes import Workers
@@ -131,6 +133,53 @@ async def test_a_request_that_makes_no_sense_costs_one_worker(line: Line) -> Non
     assert await line.texts("print('fine')") == ["fine"]
 
 
+async def test_the_logs_of_workers_long_gone_are_removed(line: Line) -> None:
+    """When another one starts: the last 50 stay, and whatever is still written to."""
+    for age in range(60):
+        log = line.folder / f"old{age}.log"
+        log.touch()
+        os.utime(log, (1_790_000_000 - age, 1_790_000_000 - age))
+    log = await line.start("import time; time.sleep(60)")
+    os.utime(log, (0, 0))
+    second = ProcessPlan([sys.executable, "-c", ""], {}, line.folder)
+    await line.guard.spawn("w2", second, line.folder / "w2.log")
+    assert await line.ended.get() == ("w2", 0)
+    left = {each.stem for each in line.folder.glob("*.log")}
+    assert left == {"w", "w2", *(f"old{age}" for age in range(49))}
+
+
+def test_a_log_has_a_largest_size(tmp_path: Path) -> None:
+    """The newest lines are kept, each of them once, in two files of half of it."""
+    path = tmp_path / "w.log"
+    output = Output(path, most_bytes=20_000)
+    for number in range(2000):
+        os.write(output.writer, b"%d\n" % number)
+        output.read()
+    os.close(output.writer)
+    output.close()
+    sizes = [each.stat().st_size for each in (path, path.with_name("w.1.log"))]
+    assert max(sizes) < 10_000 + 40
+    lines = read_tail(path, 3000)
+    assert [each.text for each in lines] == [str(each) for each in range(2000)][-len(lines) :]
+    assert len(lines) > 300
+    assert sorted(tmp_path.glob("w.*")) == [path.with_name("w.1.log"), path]
+
+
+def test_a_log_goes_on_when_its_file_cannot_be_replaced(tmp_path: Path) -> None:
+    """Lines are lost meanwhile; there may be no room for another file."""
+    path = tmp_path / "w.log"
+    output = Output(path, most_bytes=2)
+    path.with_name("w.1.log").mkdir()
+    for text in (b"first\n", b"lost\n"):
+        os.write(output.writer, text)
+        output.read()
+    path.with_name("w.1.log").rmdir()
+    os.write(output.writer, b"last\n")
+    os.close(output.writer)
+    output.close()
+    assert [each.text for each in read_tail(path, 9)] == ["first", "last"]
+
+
 class Place:
     """A state with an endpoint, and the workers that a machine has room for."""
 
@@ -236,3 +285,18 @@ async def test_a_container_is_run_and_removed(
     assert run.endswith(" image")
     assert "s3cret" not in run
     assert remove == f"rm -f runpodctl-{worker.id}"
+
+
+async def test_a_container_that_would_be_another_one(
+    tmp_path: Path, eventually: Callable[..., None]
+) -> None:
+    """It is not started; its log says why, and the worker is unhealthy."""
+    place = Place(tmp_path, [], {"A\nB": "1"}, containers="/bin/false")
+    await place.workers.open()
+    place.workers.start(place.endpoint, 1)
+    (worker,) = place.state.fleet.of(place.endpoint.id)
+    await asyncio.to_thread(eventually, lambda: worker.unhealthy)
+    assert worker.log_path is not None
+    (line,) = read_tail(worker.log_path, 9)
+    assert line.text == "The worker could not be started: 'A\\nB' is no variable's name"
+    await place.close()

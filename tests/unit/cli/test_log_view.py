@@ -68,6 +68,27 @@ def test_without_a_wish_everything_is_shown(shown: Callable[..., str]) -> None:
     assert shown(endpoint_id="e2") == ""
 
 
+def test_a_jobs_lines_go_on_in_the_next_file(
+    tmp_path: Path, shown: Callable[..., str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also what its handler prints there, without the job's id."""
+    path = tmp_path / "logs" / "e1" / "w2.log"
+    view = LogView(Output(), tmp_path, Wanted(job_id="j2"))
+    view.print_new(is_last=False)
+    with path.open("a") as log:
+        log.write(" no more\n")
+    path.replace(path.with_name("w2.1.log"))
+    path.write_text(f"{TIME} printed\n")
+    view.print_new(is_last=False)
+    lines = [
+        f"w2               {CLOCK}  WARN   Started.",
+        f"w2               {CLOCK}  unfinished no more",
+        f"w2               {CLOCK}  printed",
+    ]
+    assert capsys.readouterr().out.splitlines() == lines
+    assert shown(job_id="j2").splitlines() == lines
+
+
 def test_json_has_the_line_as_it_is(shown: Callable[..., str]) -> None:
     """Beside what it means."""
     first, second, _ = map(json.loads, shown(as_json=True, worker_id="w1").splitlines())

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from runpodctl_py.emulator.bells import Bells
 from runpodctl_py.emulator.config import Timings
 from runpodctl_py.emulator.control.plane import EndpointDraft, TemplateDraft
 from runpodctl_py.emulator.jobs.job import RETENTION_S, SYNC_RETENTION_S, Job, Policy
@@ -29,6 +30,7 @@ class World:
     clock: FakeClock
     store: Store
     state: State
+    bells: Bells = field(default_factory=Bells)
     rung: list[str] = field(default_factory=list)
 
     def template(self, name: str = "t", **fields: Any) -> str:
@@ -79,9 +81,14 @@ def start(clock: FakeClock) -> Callable[[Store], World]:
     """Makes a state on a store, as a start of the emulator does."""
 
     def start_on(store: Store) -> World:
-        rung: list[str] = []
-        state = State(store, clock, Timings(), rung.append, worker_quota=30)
-        return World(clock, store, state, rung)
+        bells, rung = Bells(), list[str]()
+
+        def ring(name: str) -> None:
+            rung.append(name)
+            bells.ring(name)
+
+        state = State(store, clock, Timings(), ring, worker_quota=30)
+        return World(clock, store, state, bells, rung)
 
     return start_on
 

@@ -104,7 +104,7 @@ def test_requests_are_counted_as_they_end(world: World) -> None:
     end(world, failed, error="e")
     world.state.cancel(endpoint.id, slow.id)
     assert (counts(now(world, batch)), now(world, batch).over) == ((4, 1, 2), False)
-    assert world.state.purge_queue(endpoint.id) == 1
+    assert world.state.purge(world.state.queue(endpoint.id)) == 1
     batch = now(world, batch)
     assert (batch.status, counts(batch), batch.over) == (BatchStatus.FINALIZED, (4, 1, 3), True)
     assert world.state.batches.in_progress(batch) == 0
@@ -297,6 +297,24 @@ def test_a_batch_is_forgotten_a_week_after_its_end(world: World) -> None:
         now(world, batch)
     left = draft(world, endpoint)
     assert [each["id"] for each in world.store.load().of("batch")] == [left.id]
+
+
+@pytest.mark.proves("rule: batch-life-cycle")
+def test_a_batch_is_kept_for_a_week_from_its_end(world: World) -> None:
+    """However long it took until then; its results go with it, or with their time to live."""
+    week_s = 7 * 24 * 60 * 60
+    endpoint = world.endpoint()
+    batch = finalized(world, endpoint, 1, ttl_ms=20 * 24 * 60 * 60 * 1000)
+    world.clock.advance(week_s)
+    end(world, *taken(world, endpoint, 1), output=1)
+    world.clock.advance(week_s - 1)
+    world.state.sweep()
+    assert (now(world, batch).over, statuses(world, batch)) == (True, ["COMPLETED"])
+    assert [each.id for each in world.state.batches.of(endpoint.id)] == [batch.id]
+    world.clock.advance(1)
+    with pytest.raises(JobApiError, match="not found"):
+        now(world, batch)
+    assert world.state.batches.of(endpoint.id) == []
 
 
 def test_batches_go_with_their_endpoint(world: World) -> None:

@@ -20,9 +20,11 @@ if TYPE_CHECKING:
 ENV = {"TOKEN": "s3cret", "KEY": "two\nlines", "RUNPOD_PING": "http://127.0.0.1:1/ping"}
 
 
-def planned(home: Path, docker_args: str = "", platform: str = "linux") -> ProcessPlan:
+def planned(
+    home: Path, docker_args: str = "", platform: str = "linux", image: str = "me/model:1"
+) -> ProcessPlan:
     """Returns the plan for a worker named w1."""
-    template = Template(id="t", name="t", image_name="me/model:1", docker_args=docker_args)
+    template = Template(id="t", name="t", image_name=image, docker_args=docker_args)
     return plan("/bin/engine", "w1", template, ENV, home=home, platform=platform)
 
 
@@ -88,6 +90,23 @@ def test_a_start_command_that_is_none(tmp_path: Path) -> None:
     """It is told, and the worker is not started."""
     with pytest.raises(EmulatorError, match="No closing quotation"):
         planned(tmp_path, "python 'x")
+
+
+@pytest.mark.parametrize("image", ["--privileged", "-v/:/x", "-"])
+def test_an_image_is_never_an_option(tmp_path: Path, image: str) -> None:
+    """The engine would open this machine to the container."""
+    with pytest.raises(EmulatorError, match=f"'{image}' is no image's name"):
+        planned(tmp_path, image=image)
+    assert not (tmp_path / "env").exists()
+
+
+@pytest.mark.parametrize("name", ["A\nB", "A\n", "A=B", "", "#A", "A B", "A*", "Ä"])
+def test_a_variables_name_is_one_word(tmp_path: Path, name: str) -> None:
+    """Another one would add variables, or be dropped without a word."""
+    template = Template(id="t", name="t", image_name="me/model:1")
+    with pytest.raises(EmulatorError, match="is no variable's name"):
+        plan("/bin/engine", "w1", template, {**ENV, name: "1"}, home=tmp_path)
+    assert not (tmp_path / "env").exists()
 
 
 def test_the_first_engine_that_answers_is_used(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +18,12 @@ from runpodctl_py.emulator.store import SqliteStore
 from runpodctl_py.emulator.workers.record import Leaving
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
     from conftest import World
 
+    from runpodctl_py.emulator.store import Store
     from runpodctl_py.testing import FakeClock
 
 
@@ -364,6 +370,103 @@ def test_the_same_list_begins_no_version(world: World) -> None:
     endpoint = world.endpoint(gpu_ids="ADA_24", instance_ids=[])
     assert world.state.change_endpoint(endpoint.id, instance_ids=()).version == endpoint.version
     assert world.state.control.endpoints[endpoint.id].instance_ids == ()
+
+
+class KilledError(Exception):
+    """The process ends here."""
+
+
+class DyingStore(SqliteStore):
+    """A store whose process is killed before one of its writes."""
+
+    writes_left = math.inf
+
+    def _write(self, statement: str, *values: object) -> None:
+        if not self.writes_left:
+            raise KilledError
+        self.writes_left -= 1
+        super()._write(statement, *values)
+
+
+def killed_at_each_write(
+    folder: Path, start: Callable[[Store], World], move: Callable[[State], object]
+) -> Iterator[tuple[World, bool]]:
+    """Saves an endpoint with its template as `move` does, each time killed one write later.
+
+    Yields what the start after each kill finds, and whether the move was through by then.
+    """
+    for writes in itertools.count():
+        store = DyingStore(folder / f"{writes}.sqlite3")
+        state = start(store).state
+        before = store.load()
+        store.writes_left = writes
+        try:
+            move(state)
+        except KilledError:
+            through = False
+        else:
+            through = True
+        # The end of a process ends its connections: what was not committed is gone.
+        store.close()
+        again = SqliteStore(folder / f"{writes}.sqlite3")
+        assert (again.load() == before) == (not through)
+        yield start(again), through
+        again.close()
+        if through:
+            return
+
+
+def own_template(image: str) -> TemplateDraft:
+    """Returns a template to make along with an endpoint."""
+    return TemplateDraft(None, {"name": "own", "image_name": image})
+
+
+@pytest.mark.proves("rule: endpoint-inline-template", "rule: restart")
+def test_a_kill_leaves_an_endpoint_with_its_template_or_neither(
+    tmp_path: Path, start: Callable[[Store], World]
+) -> None:
+    """At whichever write it comes; then both can be saved under the same names."""
+    draft = EndpointDraft(None, {"name": "e"}, own_template("i"))
+    kills = 0
+    for world, through in killed_at_each_write(
+        tmp_path, start, lambda state: state.save_endpoint(draft)
+    ):
+        control = world.state.control
+        if not through:
+            kills += 1
+            assert (control.endpoints, control.templates) == ({}, {})
+            world.state.save_endpoint(draft)
+        (endpoint,) = control.endpoints.values()
+        (template,) = control.templates.values()
+        assert (endpoint.template_id, template.bound_endpoint_id) == (template.id, endpoint.id)
+        assert len(world.state.releases.of(endpoint.id)) == 1
+    # The template, the endpoint and its release; a kill was tried before each of them, at least.
+    assert kills >= 3
+
+
+@pytest.mark.proves("rule: endpoint-inline-template", "rule: restart")
+def test_a_kill_leaves_an_endpoint_and_its_template_as_they_were_or_as_they_become(
+    tmp_path: Path, start: Callable[[Store], World]
+) -> None:
+    """Never a new image in an old version, whose workers nobody would replace."""
+
+    def prepared(store: Store) -> World:
+        world = start(store)
+        if not world.state.control.endpoints:
+            world.state.save_endpoint(EndpointDraft(None, {"name": "e"}, own_template("old")))
+        return world
+
+    def changed(state: State) -> None:
+        (endpoint_id,) = state.control.endpoints
+        state.save_endpoint(EndpointDraft(endpoint_id, {"name": "e2"}, own_template("new")))
+
+    for world, through in killed_at_each_write(tmp_path, prepared, changed):
+        (endpoint,) = world.state.control.endpoints.values()
+        (template,) = world.state.control.templates.values()
+        found = (endpoint.name, template.image_name, endpoint.version)
+        assert found == (("e2", "new", 1) if through else ("e", "old", 0))
+        versions = [each.version for each in world.state.releases.of(endpoint.id)]
+        assert versions == ([1, 0] if through else [0])
 
 
 def test_an_endpoint_and_its_template_are_kept_together(world: World) -> None:

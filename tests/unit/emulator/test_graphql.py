@@ -280,6 +280,16 @@ def test_a_template_is_saved_and_read_back(world: World) -> None:
     }
 
 
+@pytest.mark.proves("graphql: Mutation.deleteTemplate")
+def test_a_template_is_deleted_by_its_name(world: World) -> None:
+    """For good: no list shows it, no restart brings it back, and its name is free again."""
+    kept, _ = world.template("kept"), world.template("t")
+    assert ask(world, 'mutation { deleteTemplate(templateName: "t") }') == {"deleteTemplate": None}
+    assert ask(world, "{ podTemplates { id } }") == {"podTemplates": [{"id": kept}]}
+    assert [each["id"] for each in world.store.load().of("template")] == [kept]
+    world.template("t")
+
+
 @pytest.mark.proves("rule: flashboot-suffix")
 @pytest.mark.parametrize(
     ("fields", "flash_boot"),
@@ -299,6 +309,27 @@ def test_a_suffix_switches_flashboot_on(
         i={**fields, "templateId": world.template()},
     )
     assert saved["saveEndpoint"]["flashBootType"] == flash_boot
+
+
+def test_nulls_in_lists_say_nothing(world: World) -> None:
+    """GraphQL lets them through; a port without a number has none."""
+    template = {
+        "name": "t",
+        "imageName": "i",
+        "dockerArgs": "",
+        "containerDiskInGb": 5,
+        "volumeInGb": 0,
+        "env": [],
+        "isServerless": True,
+        "portsConfig": [{"name": "web"}, {"port": None}],
+    }
+    save = """mutation ($i: SaveTemplateInput)
+        { saveTemplate(input: $i) { id portsConfig { name port } } }"""
+    saved = ask(world, save, i=template)["saveTemplate"]
+    assert saved["portsConfig"] == [{"name": "web", "port": None}, {"name": None, "port": None}]
+    endpoint = {"name": "e", "templateId": saved["id"], "instanceIds": [None, "cpu3c-2-4"]}
+    save = "mutation ($i: EndpointInput!) { saveEndpoint(input: $i) { instanceIds } }"
+    assert ask(world, save, i=endpoint)["saveEndpoint"] == {"instanceIds": ["cpu3c-2-4"]}
 
 
 @pytest.mark.proves(

@@ -34,6 +34,13 @@ def test_a_handler_is_called_after_what_tells_most(path: str, name: str) -> None
     assert default_name(Path(path)) == name
 
 
+@pytest.mark.parametrize("name", ["", "a b", "a/b", "-a"])
+def test_not_everything_is_a_name(name: str) -> None:
+    """It has to be part of an image's name."""
+    with pytest.raises(ValueError, match="is no name"):
+        replace(HANDLER, name=name)
+
+
 @pytest.mark.proves("rule: own-handlers")
 def test_a_handler_runs_in_its_folder() -> None:
     """In its own interpreter, with its own arguments, its output not held back."""
@@ -52,6 +59,8 @@ def test_an_endpoint_is_made_for_a_handler(world: World) -> None:
         0,
         "local/my-model:1",
     )
+    # As endpoints of RunPod's console have it: a handler that hangs ends.
+    assert endpoint.execution_timeout_ms == 600_000
     assert state.handlers.of_image(template.image_name) == HANDLER
     state.delete_endpoint(endpoint.id)
     assert state.control.templates == {}

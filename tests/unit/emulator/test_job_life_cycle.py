@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, multiple, rule
@@ -19,6 +20,9 @@ from runpodctl_py.testing import FakeClock
 if TYPE_CHECKING:
     from runpodctl_py.emulator.workers.record import Worker
 
+pytestmark = pytest.mark.proves("rule: job-states")
+
+_FROM_THE_QUEUE = {JobStatus.IN_QUEUE, JobStatus.IN_PROGRESS, JobStatus.CANCELLED}
 _WAITS_S = st.sampled_from([0.5, 4.0, 31.0, 600.0])
 
 
@@ -130,12 +134,17 @@ class JobLifeCycle(RuleBasedStateMachine):
         return multiple()
 
     @invariant()
-    def final_is_final(self) -> None:
-        """A job that has ended never moves again, and nothing is forgotten before its time."""
+    def no_move_is_senseless(self) -> None:
+        """What has ended never moves again, what waits does not end by itself.
+
+        And nothing is forgotten before its time.
+        """
         now = {job.id: job for job in self.jobs()}
         for job_id, before in self.seen.items():
             if before.status.final and job_id in now:
                 assert now[job_id] == before
+            if before.status is JobStatus.IN_QUEUE and job_id in now:
+                assert now[job_id].status in _FROM_THE_QUEUE
             if job_id not in now:
                 assert before.created_at + 10 <= self.clock.now()
         self.seen = now

@@ -39,3 +39,15 @@ def test_what_is_no_json_is_a_value_error(body: bytes) -> None:
         json_text.parse(body)
     with pytest.raises(ValueError):  # noqa: PT011 - the same.
         json_text.parse_of_sdk(body)
+
+
+@pytest.mark.parametrize(("opened", "closed"), [("[", "]"), ('{"a":', "}")])
+def test_nesting_has_a_limit(opened: str, closed: str) -> None:
+    """The same one wherever it is read, and brackets in text do not count."""
+    levels = json_text.MOST_LEVELS
+    for parse in (json_text.parse, json_text.parse_of_sdk):
+        value = parse(f"{opened * levels}0{closed * levels}".encode())
+        assert parse(json_text.dump(value).encode()) == value
+        with pytest.raises(ValueError, match="nested more than 100 levels"):
+            parse(f"{opened * (levels + 1)}0{closed * (levels + 1)}".encode())
+        assert parse(f'"{"[" * 10 * levels}"'.encode()) == "[" * 10 * levels

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from runpodctl_py.emulator.workers.logs import (
+    Growth,
     LogLine,
     Message,
     follow,
@@ -62,7 +63,8 @@ def test_the_sdks_lines_are_understood() -> None:
     """With a job's id and without; anything else is not the SDK's."""
     assert message_of(sdk("j1", "Started.")) == Message("j1", "Started.", "INFO")
     assert message_of(sdk(None, "Jobs in queue: 1")) == Message(None, "Jobs in queue: 1", "INFO")
-    for other in ("Started.", '{"requestId": ', '{"requestId": "j1"}', '{"other": 1}'):
+    deep = '{"requestId": ' + "[" * 100_000
+    for other in ("Started.", '{"requestId": ', '{"requestId": "j1"}', '{"other": 1}', deep):
         assert message_of(other) is None
 
 
@@ -114,6 +116,52 @@ async def test_following_goes_on_after_a_time(tmp_path: Path) -> None:
         lines = follow(path, at(2, "").time)
         assert await anext(lines) == at(3, "three")
         await lines.aclose()
+
+
+def rotate(path: Path) -> None:
+    """Goes on in a new file, as the guard does."""
+    path.replace(path.with_suffix(".1.log"))
+    path.touch()
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 5, 9])
+def test_the_tail_reaches_into_the_older_file(tmp_path: Path, count: int) -> None:
+    """As far as the newer one has too few lines."""
+    path, lines = tmp_path / "w.log", [at(each, f"line {each}") for each in range(5)]
+    write(path, *lines[:3])
+    rotate(path)
+    write(path, *lines[3:])
+    assert read_tail(path, count) == lines[-count:]
+
+
+@pytest.mark.anyio
+async def test_following_goes_on_in_the_next_file(tmp_path: Path) -> None:
+    """What was written before is in the older one, and no line comes twice."""
+    path = tmp_path / "w.log"
+    write(path, at(1, "long ago"))
+    rotate(path)
+    write(path, at(2, "one"))
+    async with asyncio.timeout(10):
+        lines = follow(path, None)
+        assert [await anext(lines) for _ in range(2)] == [at(1, "long ago"), at(2, "one")]
+        for second in (3, 5, 7):
+            write(path, at(second, "the last of a file"))
+            rotate(path)
+            write(path, at(second + 1, "the first of the next"))
+            found = [await anext(lines) for _ in range(2)]
+            assert [each.time for each in found] == [at(second, "").time, at(second + 1, "").time]
+        await lines.aclose()
+
+
+def test_an_unfinished_line_waits_until_it_is_the_last(tmp_path: Path) -> None:
+    """Nobody who wrote it will finish it."""
+    path = tmp_path / "w.log"
+    write(path, at(1, "one"), at(2, "tw"), end="")
+    growth = Growth(path)
+    assert growth.read() == f"{at(1, '').time} one\n".encode()
+    assert growth.read() == b""
+    assert growth.read(is_last=True) == f"{at(2, '').time} tw".encode()
+    assert growth.read(is_last=True) == b""
 
 
 def test_a_jobs_lines_are_found() -> None:

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from runpodctl_py.emulator.control.plane import EndpointDraft, TemplateDraft
 from runpodctl_py.emulator.errors import JobApiError
 from runpodctl_py.emulator.jobs.job import RETENTION_S, SYNC_RETENTION_S, JobStatus
-from runpodctl_py.emulator.json_text import TooDeepError
 from runpodctl_py.emulator.store import SqliteStore
 from runpodctl_py.emulator.workers import scaler
 from runpodctl_py.emulator.workers.record import Leaving
@@ -188,7 +188,7 @@ def test_a_job_that_stops_with_the_emulator_costs_no_retry(world: World, loss: s
         world.state.fleet.mark_unhealthy(worker.id)
     again = world.job(job)
     assert (again.status, again.retries, again.outcome) == (JobStatus.IN_QUEUE, 0, {})
-    assert world.state.jobs.chunks(job) == []
+    assert world.state.jobs.take_chunks(job) == []
 
 
 def test_cancelling_a_queued_job_takes_it_out(world: World) -> None:
@@ -319,7 +319,7 @@ def test_a_failed_job_may_be_sent_through_once_more(world: World, status: JobSta
     assert world.job(job).status is status
     again = world.state.retry(endpoint.id, job.id)
     assert (again.status, again.outcome, again.queued_at) == ("IN_QUEUE", {}, world.clock.now())
-    assert world.state.jobs.chunks(again) == []
+    assert world.state.jobs.take_chunks(again) == []
     assert world.job(job) == again
     another = world.worker(endpoint)
     assert [each.id for each in world.state.fleet.take(another, 9)] == [job.id]
@@ -333,10 +333,10 @@ def test_purging_cancels_what_waits_only(world: World) -> None:
     endpoint = world.endpoint()
     running, _ = world.running(endpoint)
     waiting = [world.submit(endpoint), world.submit(endpoint, low_priority=True)]
-    assert world.state.purge_queue(endpoint.id) == 2
+    assert world.state.purge(world.state.queue(endpoint.id)) == 2
     assert [world.job(each).status for each in waiting] == [JobStatus.CANCELLED] * 2
     assert world.job(running).status is JobStatus.IN_PROGRESS
-    assert world.state.purge_queue(endpoint.id) == 0
+    assert world.state.purge(world.state.queue(endpoint.id)) == 0
 
 
 def test_what_is_final_takes_no_memory(world: World) -> None:
@@ -426,18 +426,6 @@ def test_whoever_waits_for_a_job_is_woken(world: World) -> None:
         assert job.id in world.rung
 
 
-def test_a_result_that_cannot_be_kept_changes_nothing(world: World) -> None:
-    """The job is still its worker's, and can still end."""
-    job, worker = world.running(world.endpoint())
-    deep: list[Any] = []
-    for _ in range(100_000):
-        deep = [deep]
-    with pytest.raises(TooDeepError):
-        world.state.fleet.result(worker.id, job.id, {"output": deep})
-    assert world.job(job).status is JobStatus.IN_PROGRESS
-    assert world.state.cancel(job.endpoint_id, job.id).status is JobStatus.CANCELLED
-
-
 def test_a_retried_job_waits_anew(world: World) -> None:
     """Its queue delay, for people and for the scaler, counts from the retry."""
     endpoint = world.endpoint()
@@ -450,12 +438,14 @@ def test_a_retried_job_waits_anew(world: World) -> None:
 
 
 class FullStore(SqliteStore):
-    """A store whose disk may be full."""
+    """A store whose disk may be full; that may be noticed at the end of a transaction only."""
 
     is_full = False
+    notices_late = False
 
     def _write(self, statement: str, *values: Any) -> None:
-        if self.is_full and not statement.startswith(("BEGIN", "ROLLBACK")):
+        room = ("BEGIN", "ROLLBACK", "INSERT", "UPDATE", "DELETE")
+        if self.is_full and not statement.startswith(room[: 5 if self.notices_late else 2]):
             raise EmulatorError("the disk is full")
         super()._write(statement, *values)
 
@@ -475,7 +465,7 @@ def test_a_full_disk_stops_everything_and_loses_nothing(start: Callable[[Store],
         lambda: world.state.fleet.take(worker, 1),
         lambda: world.state.fleet.result(worker.id, running.id, {"output": 1}),
         lambda: world.state.cancel(endpoint.id, waiting.id),
-        lambda: world.state.purge_queue(endpoint.id),
+        lambda: world.state.purge(world.state.queue(endpoint.id)),
     ):
         with pytest.raises(EmulatorError, match="full"):
             move()
@@ -490,4 +480,32 @@ def test_a_full_disk_stops_everything_and_loses_nothing(start: Callable[[Store],
     assert [each.id for each in world.state.fleet.take(worker, 9)] == [waiting.id]
     assert world.job(running).status is JobStatus.COMPLETED
     assert world.state.health(endpoint.id).counters.completed == 1
+    store.close()
+
+
+@pytest.mark.parametrize("notices_late", [False, True])
+def test_a_full_disk_changes_no_endpoint(
+    start: Callable[[Store], World], *, notices_late: bool
+) -> None:
+    """An endpoint and its template are both saved or neither; what is there stays as it was."""
+    store = FullStore(":memory:")
+    world = start(store)
+    control = world.state.control
+    own = TemplateDraft(None, {"name": "own", "image_name": "image"})
+    endpoint = world.state.save_endpoint(EndpointDraft(None, {"name": "e"}, own))
+    used = control.template_of(endpoint)
+    before = (dict(control.templates), dict(control.endpoints))
+    other = TemplateDraft(None, {"name": "other", "image_name": "image"})
+    renamed = TemplateDraft(used.id, {"name": "own", "image_name": "new", "is_serverless": True})
+
+    store.is_full, store.notices_late = True, notices_late
+    for move in (
+        lambda: world.state.save_endpoint(EndpointDraft(None, {"name": "f"}, other)),
+        lambda: world.state.save_endpoint(EndpointDraft(endpoint.id, {"name": "e"}, other)),
+        lambda: world.state.save_template(renamed),
+        lambda: world.state.change_endpoint(endpoint.id, workers_max=1),
+    ):
+        with pytest.raises(EmulatorError, match="full"):
+            move()
+        assert (control.templates, control.endpoints) == before
     store.close()

@@ -37,7 +37,8 @@ def test_health_counts_every_state(world: World) -> None:
     world.state.fleet.mark_unhealthy(world.state.fleet.add(endpoint).id)
     world.state.fleet.leave(world.worker(endpoint).id, Leaving.IN_PEACE)
     health = world.state.health(endpoint.id)
-    assert health.workers == dict.fromkeys(WorkerState, 1)
+    states = (health.initializing, health.idle, health.running, health.throttled)
+    assert (*states, health.unhealthy) == (1, 1, 1, 1, 1)
     assert (health.in_queue, health.in_progress) == (0, 1)
 
 

@@ -34,7 +34,7 @@ def test_everything_comes_back_as_it_was(tmp_path: Path, start: Callable[[Store]
     world.state.expire(world.job(done), 60_000)
     queued = world.submit(endpoint, ttl_ms=99_000, low_priority=True)
     store.add_chunk(done.id, {"token": 1})
-    finished, chunks = world.job(done), world.state.jobs.chunks(done)
+    finished, chunks = world.job(done), store.chunks(done.id)
     before = store.load()
     store.close()
 
@@ -43,7 +43,7 @@ def test_everything_comes_back_as_it_was(tmp_path: Path, start: Callable[[Store]
     state = start(again).state
     assert state.job(endpoint.id, done.id) == finished
     assert finished.outcome == {"output": {"text": "\ud800 lone"}}
-    assert state.jobs.chunks(done) == chunks != []
+    assert state.jobs.take_chunks(done) == chunks != []
     assert state.jobs.queue(endpoint.id, 9) == [queued]
     assert state.control.endpoints == {endpoint.id: endpoint}
     assert state.health(endpoint.id).counters.completed == 1
