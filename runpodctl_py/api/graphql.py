@@ -21,7 +21,12 @@ from gql.transport.exceptions import (
 )
 from gql.transport.httpx import HTTPXAsyncTransport
 
-from runpodctl_py.api.hosts import UNUSABLE_SURROUNDINGS, is_this_machine, unusable
+from runpodctl_py.api.hosts import (
+    UNUSABLE_SURROUNDINGS,
+    has_no_certificate,
+    is_this_machine,
+    unusable,
+)
 from runpodctl_py.api.retrying import RetryPolicy, TryAgainError, retry_after_s, with_retries
 from runpodctl_py.api.types import Endpoint, Scaler, Template
 from runpodctl_py.errors import (
@@ -113,6 +118,7 @@ class GraphqlProvisioner:
             timeout=_TIMEOUT_S,
             event_hooks={"response": [_check_status]},
             trust_env=not is_this_machine(base_url),
+            verify=not has_no_certificate(base_url),
         )
         self._client = Client(transport=self._transport, execute_timeout=None)
         self._session: AsyncClientSession | None = None

@@ -30,6 +30,11 @@ def is_this_machine(url: str) -> bool:
         return host == "localhost"
 
 
+def has_no_certificate(url: str) -> bool:
+    """Whether a URL is plain HTTP to this machine: loading certificates takes 0.1 s for nothing."""
+    return is_this_machine(url) and urlsplit(url).scheme == "http"
+
+
 def built(build: Callable[[], _Client]) -> _Client:
     """Build an HTTP client, which reads proxies and certificates from the environment.
 

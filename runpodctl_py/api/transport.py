@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 import httpx
 
 from runpodctl_py import __version__
-from runpodctl_py.api.hosts import built, is_this_machine
+from runpodctl_py.api.hosts import built, has_no_certificate, is_this_machine
 from runpodctl_py.api.retrying import RetryPolicy, TryAgainError, retry_after_s, with_retries
 from runpodctl_py.errors import (
     AnswerLostError,
@@ -88,6 +88,7 @@ class Transport:
                 limits=_LIMITS,
                 headers={"Authorization": f"Bearer {api_key}", "User-Agent": USER_AGENT},
                 trust_env=not is_this_machine(base_url),
+                verify=not has_no_certificate(base_url),
             )
         )
 

@@ -133,6 +133,8 @@ app.callback(help=help_text(root.__doc__ or ""))(root)
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit with its code."""
     args = list(sys.argv[1:] if arguments is None else arguments)
+    # httpx brings a command line of its own, with click and rich: 0.1 s of every start.
+    sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type] # as Python documents it
     # Python has no stream where the shell closed one (`2>&-`).
     sys.stdout = sys.stdout or Path(os.devnull).open("w")  # noqa: SIM115 # for the whole process
     sys.stderr = sys.stderr or Path(os.devnull).open("w")  # noqa: SIM115

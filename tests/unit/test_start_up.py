@@ -58,3 +58,13 @@ def test_a_short_answer_imports_nothing_heavy(arguments: list[str], code: int) -
     )
     imported = set(json.loads(done.stderr.splitlines()[-1]))
     assert (done.returncode, imported & HEAVY) == (code, set())
+
+
+def test_httpx_comes_without_its_command_line() -> None:
+    """It would bring click and rich."""
+    driver = _DRIVER.replace("finally:", "finally:\n    import httpx")
+    done = subprocess.run(
+        [sys.executable, "-c", driver, "gpus"], capture_output=True, text=True, check=True
+    )
+    imported = set(json.loads(done.stderr.splitlines()[-1]))
+    assert {"httpx", "click"} & imported == {"httpx"}

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from runpodctl_py.api.graphql import GraphqlProvisioner
-from runpodctl_py.api.hosts import is_this_machine
+from runpodctl_py.api.hosts import has_no_certificate, is_this_machine
 from runpodctl_py.api.transport import Transport, download_client
 from runpodctl_py.errors import UsageError
 
@@ -29,6 +29,22 @@ if TYPE_CHECKING:
 def test_only_loopback_is_this_machine(url: str, expected: bool) -> None:  # noqa: FBT001 # a table
     """A name that merely looks like it is not."""
     assert is_this_machine(url) is expected
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("http://127.0.0.1:8765", True),
+        ("https://127.0.0.1:8765", False),
+        ("http://api.runpod.io", False),
+    ],
+)
+def test_certificates_are_looked_at_wherever_there_may_be_one(
+    url: str,
+    expected: bool,  # noqa: FBT001 # a table
+) -> None:
+    """A proxy on the way may have one, too: this machine needs neither."""
+    assert has_no_certificate(url) is expected
 
 
 @pytest.mark.parametrize(
