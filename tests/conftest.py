@@ -17,7 +17,9 @@ def _clean_surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     for name in os.environ:
         if name.startswith(("RUNPOD", "WORKER_", "BUCKET_", "XDG_")):
             monkeypatch.delenv(name)
-    for name in ("NO_COLOR", "FORCE_COLOR", "TERM", "COLUMNS", "LINES"):
+    # Without compiled files, each of hundreds of processes compiles all of our modules again.
+    compiles = "PYTHONDONTWRITEBYTECODE"
+    for name in ("NO_COLOR", "FORCE_COLOR", "TERM", "COLUMNS", "LINES", compiles):
         monkeypatch.delenv(name, raising=False)
     home = tmp_path / "home"
     home.mkdir()
