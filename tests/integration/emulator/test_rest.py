@@ -622,6 +622,7 @@ class TestBilling:
         everything = rest.get("/v2/billing", lastN=1)["metadata"]["totals"]
         assert everything["storageStandardAmount"] == everything["totalAmount"] > 0
 
+    @pytest.mark.proves("rule: rest-billing")
     def test_periods_are_widened_to_whole_buckets(self, rest: Rest) -> None:
         """The resolved window is told; its end is exclusive."""
         period = {"startTime": "2026-01-15T12:00:00+01:00", "endTime": "2026-02-01T00:00:00Z"}

@@ -47,7 +47,9 @@ def log(client: Client) -> Iterator[str]:
 class TestWorkers:
     """/v2/serverless/{id}/workers."""
 
-    @pytest.mark.proves("rule: worker-states", "rest: GET /v2/serverless/{id}/workers")
+    @pytest.mark.proves(
+        "rule: worker-states", "rule: gpu-selection", "rest: GET /v2/serverless/{id}/workers"
+    )
     def test_a_worker_shows_its_state(self, rest: Rest, client: Client, stage: Stage) -> None:
         """From its start to its first job; the summary adds up."""
         endpoint_id, puppet = stage.on_duty(gpuIds="AMPERE_48,-NVIDIA A40", gpuCount=2)
@@ -196,6 +198,7 @@ class TestLogs:
             lines = (each for each in answer.iter_lines() if each.startswith("data: "))
             assert any(job_id in each for each in lines)
 
+    @pytest.mark.proves("rule: rest-worker-logs")
     def test_parameters_without_sense_are_refused(self, rest: Rest, log: str) -> None:
         """By the contract, with the words of a validation; a worker must be there."""
         assert rest.refused("GET", f"{log}?tail=5001")[0] == 422

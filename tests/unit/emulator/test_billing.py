@@ -43,7 +43,7 @@ def bill(world: World, bucket: str = "year", **filters: Any) -> list[BillingReco
     return world.state.billing.serverless(now - 86_400, now, bucket, **filters)
 
 
-@pytest.mark.proves("rule: account-numbers")
+@pytest.mark.proves("rule: account-numbers", "rule: gpu-selection")
 def test_seconds_are_rounded_up_and_cards_counted(world: World) -> None:
     """The preferred pool sets the price."""
     endpoint = world.endpoint(gpu_ids="AMPERE_48,ADA_24", gpu_count=2)

@@ -93,12 +93,13 @@ def test_serverless_templates_have_no_volume(world: World) -> None:
         world.template(volume_in_gb=1)
 
 
-@pytest.mark.proves("rule: endpoint-limits")
+@pytest.mark.proves("rule: endpoint-limits", "rule: pod-template-refused")
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
         ({"template_id": "nothere000"}, "Unable to find template"),
         ({"gpu_ids": "AMPERE_16,ADA_16"}, "Unknown GPU pool: ADA_16"),
+        ({"idle_timeout": 0}, "idleTimeout"),
         ({"idle_timeout": 3601}, "idleTimeout"),
         ({"scaler_type": "RANDOM"}, "scalerType"),
         ({"scaler_value": 0}, "scalerValue"),

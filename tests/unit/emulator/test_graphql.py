@@ -651,9 +651,7 @@ def test_the_bill_is_divided_and_grouped(world: World) -> None:
 # The catalogue.
 
 
-@pytest.mark.proves(
-    "graphql: Query.gpuTypes", "graphql: GpuType", "graphql: LowestPrice", "rule: gpu-selection"
-)
+@pytest.mark.proves("graphql: Query.gpuTypes", "graphql: GpuType", "graphql: LowestPrice")
 def test_a_card_is_described_without_inventing_prices(world: World) -> None:
     """Prices of pods are in no source, so they are null."""
     (card,) = ask(world, PYPI_GET_GPU)["gpuTypes"]
