@@ -60,6 +60,15 @@ def set_values(path: Path, values: Mapping[str, str]) -> None:
     _rewrite(path, lambda text: _with_values(text, values, path))
 
 
+def text_of(values: Mapping[str, str]) -> str:
+    """Return a dotenv file that sets these variables and nothing else.
+
+    Raises:
+        UsageError: A value that a dotenv file cannot hold.
+    """
+    return "".join(f"{name}={_quoted(value, '')}\n" for name, value in values.items())
+
+
 def check_writable(path: Path) -> None:
     """Look whether a later `set_values` can work; writes nothing.
 

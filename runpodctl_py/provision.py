@@ -167,7 +167,14 @@ async def apply(provisioner: Provisioner, plan: Plan) -> AsyncIterator[Applied]:
     template, endpoint = plan.template, plan.endpoint.target
     template_id = template.target.template_id or ""
     if template.action != "unchanged":
-        template_id = await provisioner.save_template(template.target)
+        try:
+            template_id = await provisioner.save_template(template.target)
+        except AnswerLostError as exc:
+            exc.hint = (
+                f"The template {template.target.name} may be there: run the same command again, "
+                "it will find it."
+            )
+            raise
     yield Applied("template", template.action, template_id, template.target.name)
     endpoint_id = endpoint.endpoint_id or ""
     if plan.endpoint.action != "unchanged":

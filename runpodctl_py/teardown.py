@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-from runpodctl_py.errors import NotFoundError, RefusedError
+from runpodctl_py.errors import AnswerLostError, NotFoundError, RefusedError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -85,16 +85,30 @@ async def tear_down(
 
     Raises:
         RefusedError: RunPod refused to the end; what was deleted before stays deleted.
+        AnswerLostError: An answer was lost, and the endpoint is still there.
     """
     endpoint = target.endpoint
     if endpoint is not None:
-        await provisioner.save_endpoint(replace(endpoint, workers_min=0, workers_max=0))
-        yield TeardownStep("workers")
-        await provisioner.delete_endpoint(endpoint.endpoint_id or "")
+        try:
+            await provisioner.save_endpoint(replace(endpoint, workers_min=0, workers_max=0))
+            yield TeardownStep("workers")
+            await _delete_endpoint(provisioner, endpoint.endpoint_id or "")
+        except AnswerLostError as exc:
+            exc.hint = f"The endpoint {endpoint.name} is left. Run the same command again."
+            raise
         yield TeardownStep("endpoint")
     if target.template is not None:
         async for step in _delete_template(provisioner, target.template.name, clock):
             yield step
+
+
+async def _delete_endpoint(provisioner: Provisioner, endpoint_id: str) -> None:
+    try:
+        await provisioner.delete_endpoint(endpoint_id)
+    except AnswerLostError:
+        # Should it be gone, its template must not be left behind by a command that stops here.
+        if endpoint_id in {each.endpoint_id for each in await provisioner.endpoints()}:
+            raise
 
 
 async def _delete_template(
@@ -104,7 +118,10 @@ async def _delete_template(
     while True:
         try:
             await provisioner.delete_template(name)
-        except RefusedError as exc:
+        except (RefusedError, AnswerLostError) as exc:
+            if isinstance(exc, AnswerLostError) and await _is_gone(provisioner, name):
+                yield TeardownStep("template")
+                return
             remaining_s = deadline_s - clock.now_s()
             if remaining_s <= 0:
                 exc.hint = f"The template {name} is left. Run the same command again later."
@@ -114,3 +131,7 @@ async def _delete_template(
         else:
             yield TeardownStep("template")
             return
+
+
+async def _is_gone(provisioner: Provisioner, name: str) -> bool:
+    return name not in {each.name for each in await provisioner.templates()}

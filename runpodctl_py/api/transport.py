@@ -147,6 +147,25 @@ class Transport:
             "POST", path, body=body, params=params, hold_s=hold_s, repeatable=repeatable
         )
 
+    async def put(self, path: str, body: JsonObject) -> Answer:
+        """PUT JSON, which means the same however often it arrives.
+
+        Raises:
+            NotFoundError, UnauthorizedError, RefusedError, PayloadTooLargeError: RunPod's answer.
+            RateLimitedError, ServerError, NetworkError: After retries.
+        """
+        return await self._send("PUT", path, body=body, hold_s=0.0, repeatable=True)
+
+    async def delete(self, path: str) -> Answer:
+        """DELETE a path. It is sent again only when it had no effect for sure.
+
+        Raises:
+            AnswerLostError: It was sent, and what became of it is unknown.
+            NotFoundError, UnauthorizedError, RefusedError: RunPod's answer.
+            RateLimitedError, ServerError, NetworkError: After retries.
+        """
+        return await self._send("DELETE", path, hold_s=0.0, repeatable=False)
+
     async def _send(
         self,
         method: str,

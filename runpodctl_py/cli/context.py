@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 _Result = TypeVar("_Result")
 
 #: Starting it takes about a second; a machine under load takes longer.
-_LOCAL_START_LIMIT_S = 60.0
+LOCAL_START_LIMIT_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def opened(common: Common, *, is_quiet: bool = False) -> Iterator[Context]:
     folder = daemon.data_folder(os.environ)
     if daemon.find_running(folder) is None:
         output.note("Starting the local RunPod …", style="dim")
-    with daemon.joined(folder, local_up_command("--until-unused"), _LOCAL_START_LIMIT_S) as running:
+    with daemon.joined(folder, local_up_command("--until-unused"), LOCAL_START_LIMIT_S) as running:
         local_settings = settings.for_local(running.url, running.token)
         try:
             yield Context(local_settings, output, running.until_unused, files)

@@ -1,21 +1,26 @@
-"""`local up|down|status|logs|env`: the local RunPod as a process of this machine."""
+"""`local up|down|status|logs|env|exec`: the local RunPod as a process of this machine."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import os
+import shlex
 import time
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from runpodctl_py.cli import options
+from runpodctl_py import env_file
+from runpodctl_py.cli import local_faults, local_time, options
 from runpodctl_py.cli.context import local_up_command, run
 from runpodctl_py.cli.house_style import App
+from runpodctl_py.cli.local_exec import execute
+from runpodctl_py.cli.local_running import found_running, get
 from runpodctl_py.cli.local_up import Manner, OwnHandler, Served, serve
 from runpodctl_py.cli.log_view import LogView, Wanted
 from runpodctl_py.cli.output import Column, Output
+from runpodctl_py.emulator.client_variables import client_variables
 from runpodctl_py.errors import NotFoundError, RunpodctlError, UsageError
 
 if TYPE_CHECKING:
@@ -27,6 +32,10 @@ if TYPE_CHECKING:
     from runpodctl_py.jsontypes import JsonObject
 
 app = App(no_args_is_help=True)
+app.add_typer(local_time.app, name="time")
+app.add_typer(local_faults.app, name="faults")
+app.command("reset")(local_time.reset)
+app.command("exec", context_settings={"allow_interspersed_args": False})(execute)
 
 _START_LIMIT_S = 60.0
 _STOP_LIMIT_S = 30.0
@@ -160,8 +169,8 @@ def status(*, as_json: options.Json = False) -> None:
     Example:
       runpodctl-py local status
     """
-    running = _running()
-    document = run(_get(running, "status"))
+    running = found_running()
+    document = run(get(running, "status"))
     endpoints = document["endpoints"]
     rows = [
         (
@@ -177,6 +186,8 @@ def status(*, as_json: options.Json = False) -> None:
     ]
     output = Output(as_json=as_json)
     output.note(f"Local RunPod {running.version} on {running.url}, process {running.pid}")
+    if remark := run(local_time.remark(running)):
+        output.note(remark)
     output.note()
     numbers = [Column(name, is_number=True) for name in ("queued", "running", "done", "failed")]
     output.table(
@@ -227,52 +238,40 @@ def logs(
 
 
 @app.command()
-def env(*, as_json: options.Json = False) -> None:
+def env(
+    *,
+    shell: Annotated[
+        bool, typer.Option("--shell", help="Print lines for a shell's eval. The default.")
+    ] = False,
+    dotenv: Annotated[bool, typer.Option("--dotenv", help="Print a dotenv file.")] = False,
+    as_json: options.Json = False,
+) -> None:
     """Print the variables that point RunPod's official clients here.
 
     RunPod's Python client takes its URLs from them, but no key: give it one with
     `runpod.api_key = os.environ["RUNPOD_API_KEY"]`.
 
-    Example:
+    Examples:
       eval "$(runpodctl-py local env)" && python my_client.py
+      runpodctl-py local env --dotenv > local.env
     """
-    running = _running()
+    if shell + dotenv + as_json > 1:
+        raise UsageError("--shell, --dotenv and --json: name one form")
+    running = found_running()
     variables = client_variables(running.url, running.token)
     if as_json:
         Output(as_json=True).document({**variables})
-        return
-    for name, value in variables.items():
-        print(f"export {name}={value}")
-
-
-def client_variables(url: str, token: str) -> dict[str, str]:
-    """Return what the official clients read to find a RunPod (API reference 6)."""
-    return {
-        "RUNPOD_API_KEY": token,
-        "RUNPOD_API_BASE_URL": url,
-        "RUNPOD_ENDPOINT_BASE_URL": f"{url}/v2",
-        "RUNPOD_GRAPHQL_URL": f"{url}/graphql",
-        "RUNPOD_REST_V2_URL": f"{url}/v2",
-        "RUNPOD_REST_V2_API_URL": f"{url}/v2",
-        "RUNPOD_INVOKE_URL": f"{url}/v2",
-        "RUNPOD_SERVERLESS_API_URL": f"{url}/v2",
-    }
+    elif dotenv:
+        print(env_file.text_of(variables), end="")
+    else:
+        for name, value in variables.items():
+            print(f"export {name}={shlex.quote(value)}")
 
 
 def _daemon() -> ModuleType:
     from runpodctl_py.emulator import daemon
 
     return daemon
-
-
-def _running() -> Announcement:
-    daemon = _daemon()
-    running: Announcement | None = daemon.find_running(daemon.data_folder(os.environ))
-    if running is None:
-        raise NotFoundError(
-            "No local RunPod runs", hint="Start one:  runpodctl-py local up --detach"
-        )
-    return running
 
 
 def _endpoint_id(given: str | None) -> str | None:
@@ -287,7 +286,7 @@ def _endpoint_id(given: str | None) -> str | None:
     running: Announcement | None = daemon.find_running(daemon.data_folder(os.environ))
     if running is None:
         return given
-    endpoints = run(_get(running, "status"))["endpoints"]
+    endpoints = run(get(running, "status"))["endpoints"]
     named = [str(each["id"]) for each in endpoints if each["name"] == given]
     if not named or given in {each["id"] for each in endpoints}:
         return given
@@ -349,11 +348,3 @@ def _say_served(output: Output, served: Served) -> None:
         output.warn(f"It ended before it could take a job. Why:  {logs}")
     elif served.worker_state not in {"IDLE", "RUNNING"}:
         output.note(f"  Its worker is {served.worker_state.lower()} yet; jobs wait for it.")
-
-
-async def _get(running: Announcement, operation: str) -> dict[str, Any]:
-    from runpodctl_py.api.transport import Transport
-
-    async with Transport(running.url, running.token) as transport:
-        answer = await transport.get(f"/_local/{operation}")
-    return answer.body

@@ -69,6 +69,12 @@ class Manner:
     introspection: Annotated[
         bool, typer.Option("--introspection", help="Let GraphQL clients ask for the schema.")
     ] = False
+    seed: Annotated[
+        int | None,
+        typer.Option(
+            "--seed", metavar="N", help="Make ids, and what is simulated, the same in every run."
+        ),
+    ] = None
 
     def options(self) -> list[str]:
         """Return these options as they were given on the command line."""
@@ -101,6 +107,7 @@ class Manner:
             rate_limits=self.rate_limits,
             strict=self.strict,
             introspection=self.introspection,
+            seed=self.seed,
         )
 
     def refuse_for(self, running: Announcement) -> None:

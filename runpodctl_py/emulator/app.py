@@ -22,6 +22,7 @@ from runpodctl_py.emulator.control.model import RESERVED_IDS
 from runpodctl_py.emulator.errors import UNAUTHORIZED, JobApiError
 from runpodctl_py.emulator.jobs import api as job_api
 from runpodctl_py.emulator.jobs import batch_api, openai_api
+from runpodctl_py.emulator.lab import fault_api, time_api
 from runpodctl_py.emulator.workers import api as worker_api
 from runpodctl_py.errors import EmulatorError
 
@@ -64,6 +65,8 @@ class Apis:
     rest: RestApi
     batches: batch_api.BatchApi
     openai: openai_api.OpenAiApi
+    time: time_api.TimeApi
+    faults: fault_api.FaultApi
 
 
 def make_app(apis: Apis, keys: Keys, limits: RateLimits | None = None) -> Starlette:
@@ -77,6 +80,8 @@ def make_app(apis: Apis, keys: Keys, limits: RateLimits | None = None) -> Starle
             Route("/graphql", graphql, methods=["POST"]),
             _RestRoute(apis.rest),
             *_routes("/_local", apis.local, local_api.OPERATIONS, keys.user),
+            *_routes("/_local", apis.time, time_api.OPERATIONS, keys.user),
+            *_routes("/_local", apis.faults, fault_api.OPERATIONS, keys.user),
             *_routes("/v2/{endpoint_id}", apis.jobs, job_api.OPERATIONS, keys.user, limits),
             *_routes("/v2/{endpoint_id}", apis.batches, batch_api.OPERATIONS, keys.user),
             *_routes("/v2/{endpoint_id}", apis.openai, openai_api.OPERATIONS, keys.user, limits),

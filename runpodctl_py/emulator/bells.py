@@ -25,6 +25,10 @@ WEBHOOKS = "webhooks"
 """Rings when there is something new to deliver, or room to deliver it."""
 
 
+TIME = "time"
+"""Rings when the clock was moved, stopped, or set going: waits have to be measured anew."""
+
+
 class ClientGoneError(Exception):
     """The client hung up while its request was held."""
 
@@ -33,11 +37,15 @@ class Bells:
     """All bells of one emulator, by name; used from its event loop only."""
 
     def __init__(self) -> None:
-        self._listeners: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
+        # In order: with the same seed, the same worker has to be the first to take a job.
+        self._listeners: defaultdict[str, dict[asyncio.Event, None]] = defaultdict(dict)
         self.closed = False
+        self.rings = 0
+        """How often any of them rang: as long as it stays the same, nothing has changed."""
 
     def ring(self, name: str) -> None:
         """Wakes everybody who listens to this name."""
+        self.rings += 1
         for event in self._listeners.get(name, ()):
             event.set()
 
@@ -52,12 +60,12 @@ class Bells:
         """Yields an event that is set whenever one of the names rings."""
         event = asyncio.Event()
         for name in names:
-            self._listeners[name].add(event)
+            self._listeners[name][event] = None
         try:
             yield event
         finally:
             for name in names:
-                self._listeners[name].discard(event)
+                self._listeners[name].pop(event, None)
                 if not self._listeners[name]:
                     del self._listeners[name]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from runpodctl_py.emulator.clock import Clock, SystemClock
+from runpodctl_py.emulator.clock import Clock, VirtualClock
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -105,7 +105,8 @@ class EmulatorConfig:
             /usr/bin/docker; None starts processes of this machine.
         capacity: How many worker processes this machine carries; more are shown as throttled.
         timings: How long to wait for what.
-        clock: Where the time comes from.
+        clock: Where the time comes from; only a `VirtualClock` can be frozen and advanced.
+        seed: Makes ids, and what simulated workers decide by chance, the same in every run.
     """
 
     data_folder: Path
@@ -121,4 +122,5 @@ class EmulatorConfig:
     containers: str | None = None
     capacity: int = 16
     timings: Timings = field(default_factory=Timings)
-    clock: Clock = field(default_factory=SystemClock)
+    clock: Clock = field(default_factory=VirtualClock)
+    seed: int | None = None

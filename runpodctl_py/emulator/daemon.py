@@ -181,7 +181,7 @@ async def _run(
     stopped = asyncio.Event()
     # One that was killed may have left its own; it must not be taken for ours while we start.
     _announcement_path(config.data_folder).unlink(missing_ok=True)
-    remove_leftovers(config.data_folder, config.clock.now())
+    remove_leftovers(config.data_folder, time.time())
     runpod = LocalRunPod(config, on_broken=stopped.set)
     # Opened before and closed after everything else: what it locks is kept until the very end.
     with (
@@ -255,7 +255,7 @@ def _announce(config: EmulatorConfig, url: str, token: str, *, until_unused: boo
         token=token,
         pid=os.getpid(),
         version=__version__,
-        started_at=config.clock.now(),
+        started_at=time.time(),
         until_unused=until_unused,
     )
     write_private(_announcement_path(config.data_folder), json.dumps(asdict(announcement)))

@@ -17,19 +17,30 @@ import uvicorn
 
 from runpodctl_py.emulator.app import Apis, Keys, make_app
 from runpodctl_py.emulator.bells import Bells
+from runpodctl_py.emulator.clock import SystemClock
 from runpodctl_py.emulator.config import PREFERRED_PORT, EmulatorConfig
 from runpodctl_py.emulator.data_folder import kept_token, make_private
 from runpodctl_py.emulator.graphql.answering import GraphQLApi, load_schema
+from runpodctl_py.emulator.ids import Ids
 from runpodctl_py.emulator.jobs.api import JobApi
 from runpodctl_py.emulator.jobs.batch_api import BatchApi
 from runpodctl_py.emulator.jobs.openai_api import OpenAiApi
 from runpodctl_py.emulator.jobs.rate_limits import RateLimits
 from runpodctl_py.emulator.jobs.webhooks import Postman
+from runpodctl_py.emulator.lab.connection import HangUpProtocol
+from runpodctl_py.emulator.lab.fault_api import FaultApi
+from runpodctl_py.emulator.lab.faults import Faults
+from runpodctl_py.emulator.lab.injection import Injection
+from runpodctl_py.emulator.lab.passage import Passage, take_up
+from runpodctl_py.emulator.lab.reset import Reset
+from runpodctl_py.emulator.lab.time_api import TimeApi
+from runpodctl_py.emulator.lab.worker_faults import WorkerFaults
 from runpodctl_py.emulator.local_api import LocalApi
 from runpodctl_py.emulator.rest.api import RestApi
 from runpodctl_py.emulator.state import State
 from runpodctl_py.emulator.store import SqliteStore
 from runpodctl_py.emulator.workers.api import WorkerApi
+from runpodctl_py.emulator.workers.backoff import Backoffs
 from runpodctl_py.emulator.workers.processes import Workers
 from runpodctl_py.emulator.workers.reloading import Reloader
 from runpodctl_py.emulator.workers.scaler import Scaler, WorkerHost
@@ -39,6 +50,10 @@ from runpodctl_py.errors import ConflictError, EmulatorError
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
 
+    from runpodctl_py.emulator.store import Store
+
+_STARTS = "starts"
+"""What the store calls the number of starts, and the id of the one record."""
 _HOST = "127.0.0.1"
 _BACKLOG = 1024
 _KEEP_ALIVE_S = 75
@@ -63,6 +78,12 @@ class LocalRunPod:
         """Where it answers, such as http://127.0.0.1:8765; empty before `start`."""
         self.token = ""
         """The API key clients must send; empty before `start`."""
+        self.passage: Passage
+        """Moves its clock; there after `start`, like what follows."""
+        self.reset: Reset
+        """Empties it."""
+        self.faults: Faults
+        """What goes wrong on purpose; there from `start` on."""
         self._bells = Bells()
         self._ending = AsyncExitStack()
 
@@ -91,6 +112,7 @@ class LocalRunPod:
         self.url = f"http://{_HOST}:{listener.getsockname()[1]}"
         self.token = config.token or kept_token(config.data_folder)
         store = ending.enter_context(closing(SqliteStore(config.data_folder / "state.sqlite3")))
+        take_up(config.clock, store)
         state = State(
             store,
             config.clock,
@@ -98,13 +120,30 @@ class LocalRunPod:
             bells.ring,
             config.worker_quota,
             strict=config.strict,
+            ids=Ids(config.seed, _count_start(store)),
         )
         keys = Keys(self.token, f"worker_{secrets.token_hex(16)}")
         limits = RateLimits(state.control.endpoints, config.clock) if config.rate_limits else None
+        self.faults = Faults(lambda: state.ids.sequence("faults"))
         workers = self._workers(state, keys.worker)
         reloader = Reloader(state, lambda endpoint: workers.start(endpoint, 1))
-        local = LocalApi(state, config.clock, config.clock.now(), workers, reloader, bells)
-        server = _Server(make_app(_apis(config, state, bells, local, keys), keys, limits))
+        scaler = Scaler(state, workers, bells, config.clock)
+        self.passage = Passage(config.clock, store, bells, state, scaler=scaler, workers=workers)
+        self.reset = Reset(state, bells, self.passage, config.data_folder / "logs")
+        machine = SystemClock()
+        local = LocalApi(state, machine, machine.now(), workers, reloader, bells)
+        lab = (TimeApi(self.passage, self.reset), FaultApi(self.faults))
+        apis = _apis(config, state, bells, local, lab, keys=keys)
+        self.reset.on_reset += [
+            # First: those that follow decide by chance.
+            lambda: state.ids.begin(_count_start(store)),
+            self.faults.clear,
+            workers.forget,
+            reloader.forget_all,
+            apis.rest.quota.clear,
+            *([limits.clear] if limits else ()),
+        ]
+        server = _Server(Injection(make_app(apis, keys, limits), self.faults, bells))
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         ending.push_async_callback(_served, server, serving)
         ending.callback(bells.close)
@@ -113,7 +152,7 @@ class LocalRunPod:
         ending.push_async_callback(workers.close)
         await workers.open()
         ending.push_async_callback(reloader.close)
-        scaling = self._going_on(Scaler(state, workers, bells, config.clock).run())
+        scaling = self._going_on(scaler.run())
         ending.push_async_callback(_cancelled, scaling)
         await server.ready.wait()
 
@@ -129,13 +168,39 @@ class LocalRunPod:
         return task
 
     def _workers(self, state: State, key: str) -> WorkerHost:
-        config = self._config
-        if config.simulation is not None:
-            return SimulatedWorkers(config.simulation, state.fleet, self._bells, config.clock)
-        return Workers(config, state, self.url, key)
+        """Returns what starts the workers; what it withholds room is released with the fault."""
+        config, mishaps = self._config, WorkerFaults(self.faults, state.fleet)
+        host: WorkerHost
+        if config.simulation is None:
+            host = Workers(config, state, self.url, key, mishaps)
+        else:
+            host = SimulatedWorkers(
+                config.simulation,
+                state.fleet,
+                self._bells,
+                config.clock,
+                state.ids,
+                backoffs=Backoffs(config.timings, config.clock),
+                mishaps=mishaps,
+            )
+
+        def release() -> None:
+            if not mishaps.throttles:
+                host.release()
+
+        self.faults.on_changed.append(release)
+        return host
 
 
-def _apis(config: EmulatorConfig, state: State, bells: Bells, local: LocalApi, keys: Keys) -> Apis:
+def _apis(
+    config: EmulatorConfig,
+    state: State,
+    bells: Bells,
+    local: LocalApi,
+    lab: tuple[TimeApi, FaultApi],
+    *,
+    keys: Keys,
+) -> Apis:
     return Apis(
         GraphQLApi(state, load_schema(), config.introspection),
         JobApi(state, bells),
@@ -144,7 +209,15 @@ def _apis(config: EmulatorConfig, state: State, bells: Bells, local: LocalApi, k
         RestApi(state, bells, config, user_key=keys.user, worker_key=keys.worker),
         BatchApi(state),
         OpenAiApi(state, bells),
+        *lab,
     )
+
+
+def _count_start(store: Store) -> int:
+    """Returns how often this data was taken up before, and counts this time."""
+    number: int = sum(each["number"] for each in store.of(_STARTS))
+    store.put(_STARTS, _STARTS, {"number": number + 1})
+    return number
 
 
 async def _cancelled(task: asyncio.Task[None]) -> None:
@@ -165,6 +238,7 @@ class _Server(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app,  # type: ignore[arg-type]
+                http=HangUpProtocol,
                 lifespan="off",
                 ws="none",
                 log_config=None,

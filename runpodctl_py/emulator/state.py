@@ -20,9 +20,10 @@ from runpodctl_py.emulator.control.endpoint_rules import next_idle_limit_s
 from runpodctl_py.emulator.control.plane import ControlPlane, EndpointDraft, TemplateDraft
 from runpodctl_py.emulator.control.releases import Releases
 from runpodctl_py.emulator.errors import endpoint_not_found
+from runpodctl_py.emulator.ids import Ids
 from runpodctl_py.emulator.jobs.batch_book import BatchBook
 from runpodctl_py.emulator.jobs.book import JobBook
-from runpodctl_py.emulator.jobs.job import RETENTION_S, Job, JobStatus, Policy, new_job_id
+from runpodctl_py.emulator.jobs.job import RETENTION_S, Job, JobStatus, Policy
 from runpodctl_py.emulator.jobs.webhooks import Deliveries
 from runpodctl_py.emulator.workers.fleet import Fleet
 from runpodctl_py.emulator.workers.handlers import Handlers
@@ -63,6 +64,7 @@ class State:
             about it has changed that somebody may wait for.
         worker_quota: The most workers all endpoints may ask for together.
         strict: Whether an endpoint's workers must be 0 before it is deleted.
+        ids: Makes all ids; unpredictable ones by default.
     """
 
     def __init__(
@@ -74,29 +76,32 @@ class State:
         worker_quota: int,
         *,
         strict: bool = False,
+        ids: Ids | None = None,
     ) -> None:
+        self.ids = ids = ids or Ids()
         self._store = store
         self._clock = clock
         self._ring = ring
         kept = store.load()
-        self.account = Account(store, kept, clock.now, self._user_of)
-        self.releases = Releases(store, kept, clock.now)
+        self.account = Account(store, kept, clock.now, ids, self._user_of)
+        self.releases = Releases(store, kept, clock.now, ids)
         self.control = ControlPlane(
             store,
             kept,
             clock.now,
             self.account,
             self.releases,
+            ids=ids,
             worker_quota=worker_quota,
             strict=strict,
         )
         self.handlers = Handlers(store, kept)
         self.billing = Billing(store, kept, clock.now, self.control.configuration)
         self.jobs = JobBook(store, kept, self.control.endpoints, clock, ring)
-        self.deliveries = Deliveries(store, kept, clock, ring)
+        self.deliveries = Deliveries(store, kept, clock, ids, ring)
         self.jobs.on_final.append(self.deliveries.owe)
-        self.batches = BatchBook(store, kept, self.jobs, clock)
-        self.fleet = Fleet(self.jobs, clock, timings, ring)
+        self.batches = BatchBook(store, kept, self.jobs, clock, ids)
+        self.fleet = Fleet(self.jobs, clock, ids, timings, ring)
         self.fleet.on_added.append(self.billing.started)
         self.fleet.on_removed.append(self.billing.ended)
 
@@ -125,12 +130,24 @@ class State:
         """Deletes an endpoint with its jobs; its workers have to go."""
         with self._store.together():
             self.control.delete_endpoint(endpoint_id)
-            self.batches.forget(endpoint_id)
-            for job in self.jobs.unfinished(endpoint_id):
-                self._forget(job)
-            self.jobs.close_queue(endpoint_id)
+            self._deleted(endpoint_id)
         for worker in self.fleet.of(endpoint_id):
             self.fleet.leave(worker.id, Leaving.AT_ONCE)
+
+    def abandon(self) -> None:
+        """Deletes all endpoints with their jobs, strict or not; all workers have to go."""
+        for endpoint_id in list(self.control.endpoints):
+            with self._store.together():
+                self.control.drop_endpoint(endpoint_id)
+                self._deleted(endpoint_id)
+        for worker_id in list(self.fleet.workers):
+            self.fleet.leave(worker_id, Leaving.AT_ONCE)
+
+    def clear(self) -> None:
+        """Forgets everything else, in the store, too; endpoints and workers must be gone."""
+        self._store.clear()
+        for part in (self.control, self.account, self.handlers, self.billing, self.deliveries):
+            part.clear()
 
     def now(self) -> float:
         """Returns the wall time, in seconds since 1970."""
@@ -172,7 +189,7 @@ class State:
         self.endpoint(endpoint_id)
         now = self._clock.now()
         job = Job(
-            id=new_job_id(sync=sync),
+            id=self.ids.job(sync=sync),
             endpoint_id=endpoint_id,
             request=request,
             policy=policy,
@@ -278,17 +295,25 @@ class State:
         self._limit_idle()
 
     def next_due_s(self) -> float | None:
-        """Returns in how many seconds `sweep` has something to do, if nothing else happens."""
+        """Returns in how many of the machine's seconds `sweep` has something to do."""
+        changes = (self.next_change_s(), self.billing.next_due_s())
+        waits = (*map(self._clock.real_s, changes), self.fleet.next_due_s())
+        return min((max(0.0, each) for each in waits if each is not None), default=None)
+
+    def next_change_s(self) -> float | None:
+        """Returns in how many seconds of the clock time alone changes a job or an endpoint."""
         idle = (
             next_idle_limit_s(each, self._idle_s(each)) for each in self.control.endpoints.values()
         )
-        waits = (
-            self.jobs.next_due_s(),
-            self.fleet.next_due_s(),
-            self.billing.next_due_s(),
-            *idle,
-        )
+        waits = (self.jobs.next_due_s(), *idle)
         return min((max(0.0, each) for each in waits if each is not None), default=None)
+
+    def _deleted(self, endpoint_id: str) -> None:
+        """Forgets the batches and jobs of an endpoint that is deleted."""
+        self.batches.forget(endpoint_id)
+        for job in self.jobs.unfinished(endpoint_id):
+            self._forget(job)
+        self.jobs.close_queue(endpoint_id)
 
     def _user_of(self, resource_id: str) -> str | None:
         # The account is made first: the control plane needs it, and it needs this only later.

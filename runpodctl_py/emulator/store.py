@@ -118,6 +118,10 @@ class Store(Protocol):
         """Returns what is kept in memory, too."""
         ...
 
+    def of(self, kind: str) -> Sequence[Fields]:
+        """Returns the fields of all resources of a kind."""
+        ...
+
     def put(self, kind: str, resource_id: str, fields: Fields) -> None:
         """Keeps a resource, replacing the one of the same kind and id."""
         ...
@@ -174,6 +178,10 @@ class Store(Protocol):
         """Forgets a job's pieces."""
         ...
 
+    def clear(self) -> None:
+        """Forgets everything."""
+        ...
+
     def together(self) -> AbstractContextManager[None]:
         """Keeps everything that is written inside, or nothing if the process is killed in it.
 
@@ -220,6 +228,11 @@ class SqliteStore:
         }
         jobs = self._rows("SELECT * FROM job WHERE forgotten_at IS NULL ORDER BY number")
         return Snapshot(resources, counters, [_job(row) for row in jobs])
+
+    def of(self, kind: str) -> Sequence[Fields]:
+        """Returns the fields of all resources of a kind."""
+        rows = self._rows("SELECT body FROM resource WHERE kind = ? ORDER BY number", kind)
+        return [json.loads(row["body"]) for row in rows]
 
     def put(self, kind: str, resource_id: str, fields: Fields) -> None:
         """Keeps a resource, replacing the one of the same kind and id."""
@@ -336,6 +349,12 @@ class SqliteStore:
     def drop_chunks(self, job_id: str) -> None:
         """Forgets a job's pieces."""
         self._write("DELETE FROM chunk WHERE job_id = ?", job_id)
+
+    def clear(self) -> None:
+        """Forgets everything."""
+        with self.together():
+            for table in ("resource", "counters", "job", "chunk"):
+                self._write(f"DELETE FROM {table}")  # noqa: S608 - one of these words.
 
     @contextmanager
     def together(self) -> Iterator[None]:

@@ -22,3 +22,11 @@ class FakeClock:
     def monotonic(self) -> float:
         """Returns what has passed, in seconds."""
         return self._elapsed_s
+
+    def machine(self) -> float:
+        """Returns the same: processes live by this clock, too."""
+        return self._elapsed_s
+
+    def real_s(self, wait_s: float | None) -> float | None:
+        """Returns the wait as it is: who moves this clock wakes nobody."""
+        return wait_s

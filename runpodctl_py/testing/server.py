@@ -7,15 +7,20 @@ import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self
 
+from runpodctl_py.emulator.client_variables import client_variables
 from runpodctl_py.emulator.config import EmulatorConfig, Timings, WorkerCommand
 from runpodctl_py.emulator.extra import require_local_extra
+from runpodctl_py.testing.faults import ServerFaults
+from runpodctl_py.testing.virtual_time import VirtualTime
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Coroutine, Mapping
     from pathlib import Path
     from types import TracebackType
 
     from runpodctl_py.emulator.server import LocalRunPod
+
+_NOT_STARTED = RuntimeError("the local RunPod has not been started: enter its `with` block")
 
 
 class LocalRunPodServer:
@@ -72,11 +77,32 @@ class LocalRunPodServer:
 
     def environment(self) -> dict[str, str]:
         """Returns the variables that point official clients and our command line here (6)."""
-        return {
-            "RUNPOD_API_KEY": self.token,
-            "RUNPOD_API_BASE_URL": self.url,
-            "RUNPOD_ENDPOINT_BASE_URL": f"{self.url}/v2",
-        }
+        return client_variables(self.url, self.token)
+
+    @property
+    def time(self) -> VirtualTime:
+        """Its clock, to be frozen and advanced."""
+        return VirtualTime(self._started_runpod().passage, self._carried_out)
+
+    @property
+    def faults(self) -> ServerFaults:
+        """What goes wrong on purpose, to be set and cleared."""
+        return ServerFaults(self._started_runpod().faults, self._carried_out)
+
+    def reset(self) -> None:
+        """Forgets everything but its configuration, and returns when the last worker is gone."""
+        self._carried_out(self._started_runpod().reset.carry_out())
+
+    def _started_runpod(self) -> LocalRunPod:
+        if self._runpod is None:
+            raise _NOT_STARTED
+        return self._runpod
+
+    def _carried_out(self, work: Coroutine[Any, Any, None]) -> None:
+        """Does something in the emulator's thread, and waits until it has been done."""
+        if self._loop is None:
+            raise _NOT_STARTED
+        asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
     def __enter__(self) -> Self:
         require_local_extra()

@@ -80,11 +80,13 @@ class Account:
         if any(e.template_id == found.template_id for e in self.saved_endpoints.values()):
             raise RefusedError("RunPod says: Template is in use.")
         del self.saved_templates[str(found.template_id)]
+        self._end("delete_template")
 
     async def delete_endpoint(self, endpoint_id: str) -> None:
         """Forget an endpoint."""
         self._begin("delete_endpoint")
         del self.saved_endpoints[endpoint_id]
+        self._end("delete_endpoint")
 
     def _begin(self, call: str) -> None:
         self.writes.append(call)
@@ -557,9 +559,11 @@ async def test_without_a_template_there_is_no_endpoint(
 ) -> None:
     """Even if it may be there: the next run finds it."""
     account.troubles["save_template"] = trouble
-    with pytest.raises(type(trouble)):
+    with pytest.raises(type(trouble)) as raised:
         await set_up(account, desired())
     assert account.writes == ["save_template"]
+    is_lost = isinstance(trouble, AnswerLostError)
+    assert ("may be there: run the same command again" in (raised.value.hint or "")) == is_lost
     account.troubles.clear()
 
     await set_up(account, desired())
@@ -594,6 +598,30 @@ async def test_the_workers_are_stopped_and_nothing_else_changes(account: Account
         await torn_down(account, Teardown(before, template()))
 
     assert account.saved_endpoints == {"endpoint0": replace(before, workers_min=0, workers_max=0)}
+
+
+async def test_deletions_whose_answers_are_lost_are_looked_for(account: Account) -> None:
+    """What is gone is gone: the teardown goes on, and leaves nothing behind."""
+    have(account, template(), endpoint())
+    lost = AnswerLostError("The request was sent, but")
+    account.troubles |= {"delete_endpoint": lost, "delete_template": lost}
+
+    steps = await torn_down(account, Teardown(endpoint(), template()))
+
+    assert steps == [TeardownStep("workers"), TeardownStep("endpoint"), TeardownStep("template")]
+    assert (account.saved_templates, account.saved_endpoints) == ({}, {})
+
+
+async def test_workers_that_may_not_be_stopped_stop_the_teardown(account: Account) -> None:
+    """The hint says what is left and what helps."""
+    have(account, template(), endpoint())
+    account.troubles["save_endpoint"] = AnswerLostError("The request was sent, but")
+
+    with pytest.raises(AnswerLostError) as raised:
+        await torn_down(account, Teardown(endpoint(), template()))
+
+    assert raised.value.hint == "The endpoint test is left. Run the same command again."
+    assert account.writes == ["save_endpoint"]
 
 
 async def test_a_shared_template_is_kept(account: Account) -> None:

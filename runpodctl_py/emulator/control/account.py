@@ -11,12 +11,13 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, TypeVar
 
 from runpodctl_py.emulator.control.catalog import DATA_CENTERS
-from runpodctl_py.emulator.control.model import NetworkVolume, RegistryAuth, Secret, new_id
+from runpodctl_py.emulator.control.model import NetworkVolume, RegistryAuth, Secret
 from runpodctl_py.emulator.errors import ControlPlaneError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+    from runpodctl_py.emulator.ids import Ids
     from runpodctl_py.emulator.store import Snapshot, Store
 
 _Resource = TypeVar("_Resource")
@@ -41,6 +42,7 @@ class Account:
         store: Where it is kept.
         kept: What it held at the start.
         now: Tells the wall time.
+        ids: Makes the ids.
         in_use: Given the id of a registry auth or a volume, says who uses it, if anybody does:
             "template xkhgg72fuo".
     """
@@ -50,10 +52,12 @@ class Account:
         store: Store,
         kept: Snapshot,
         now: Callable[[], float],
+        ids: Ids,
         in_use: Callable[[str], str | None],
     ) -> None:
         self._store = store
         self._now = now
+        self._ids = ids
         self._in_use = in_use
         self.registries = {each["id"]: RegistryAuth(**each) for each in kept.of(_REGISTRY)}
         self.secrets = {each["id"]: Secret(**each) for each in kept.of(_SECRET)}
@@ -68,6 +72,13 @@ class Account:
         self._store.put(_SETTINGS, _USER, {"pub_key": pub_key})
         self.pub_key = pub_key
 
+    def clear(self) -> None:
+        """Forgets everything; the store has been emptied."""
+        self.registries.clear()
+        self.secrets.clear()
+        self.volumes.clear()
+        self.pub_key = None
+
     # Registries.
 
     def create_registry(self, name: str, username: str, password: str) -> RegistryAuth:
@@ -77,7 +88,7 @@ class Account:
             ControlPlaneError: The name is empty or taken.
         """
         _check_name("Registry auth", name, (each.name for each in self.registries.values()))
-        return self._put_registry(RegistryAuth(new_id(25), name, username, password))
+        return self._put_registry(RegistryAuth(self._ids.registry(), name, username, password))
 
     def update_registry(self, registry_id: str, username: str, password: str) -> RegistryAuth:
         """Replaces a registry's credentials.
@@ -111,7 +122,7 @@ class Account:
         if not re.fullmatch(r"\w+", name):
             raise ControlPlaneError("Secret name may only have letters, digits and underscores")
         now = self._now()
-        secret = Secret(new_id(25), name, value, description, now, now)
+        secret = Secret(self._ids.secret(), name, value, description, now, now)
         self._store.put(_SECRET, secret.id, asdict(secret))
         self.secrets[secret.id] = secret
         return secret
@@ -161,7 +172,7 @@ class Account:
             raise ControlPlaneError(f"type must be one of {', '.join(VOLUME_TYPES)}")
         _check_size(size_gb)
         return self._put_volume(
-            NetworkVolume(new_id(10), name, size_gb, data_center_id, type, self._now())
+            NetworkVolume(self._ids.volume(), name, size_gb, data_center_id, type, self._now())
         )
 
     def update_volume(

@@ -174,6 +174,11 @@ class Billing:
         """Returns in how many seconds `sweep` has something to do."""
         return self._alive_at + _HEARTBEAT_S - self._now() if self._runs else None
 
+    def clear(self) -> None:
+        """Forgets what was used; nobody may be at work, and the store has been emptied."""
+        self._hours.clear()
+        self._alive_at = 0.0
+
     def spend_per_h_usd(self, worker_id: str | None = None) -> float:
         """Returns what the cards of the workers that run now, or of one of them, cost an hour."""
         runs = [each for each in self._runs.values() if worker_id in {None, each.id}]

@@ -7,15 +7,11 @@ Plain values with RunPod's fields and defaults. The rules for changing them are 
 from __future__ import annotations
 
 import re
-import secrets
-import string
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-
-_ALPHABET = string.ascii_lowercase + string.digits
 
 RESERVED_IDS = frozenset(
     {
@@ -31,28 +27,6 @@ RESERVED_IDS = frozenset(
     }
 )
 """Words that REST v2 puts where the job API has an endpoint id (API reference 0)."""
-
-
-def new_id(length: int) -> str:
-    """Returns a random id as RunPod makes them: lower-case letters and digits."""
-    while (name := "".join(secrets.choice(_ALPHABET) for _ in range(length))) in RESERVED_IDS:
-        pass
-    return name
-
-
-def new_template_id() -> str:
-    """Returns a template id: 10 characters (API reference 1.3)."""
-    return new_id(10)
-
-
-def new_endpoint_id() -> str:
-    """Returns an endpoint id: 14 characters (API reference 0)."""
-    return new_id(14)
-
-
-def new_worker_id() -> str:
-    """Returns a worker id: 14 characters (API reference 4.3)."""
-    return new_id(14)
 
 
 def snake_case(name: str) -> str:

@@ -17,8 +17,6 @@ from runpodctl_py.emulator.control.model import (
     Endpoint,
     Template,
     frozen,
-    new_endpoint_id,
-    new_template_id,
 )
 from runpodctl_py.emulator.control.releases import Configuration, changes
 from runpodctl_py.emulator.errors import ControlPlaneError, worker_quota_exceeded
@@ -28,6 +26,7 @@ if TYPE_CHECKING:
 
     from runpodctl_py.emulator.control.account import Account
     from runpodctl_py.emulator.control.releases import Releases
+    from runpodctl_py.emulator.ids import Ids
     from runpodctl_py.emulator.store import Snapshot, Store
 
 _TEMPLATE, _ENDPOINT = "template", "endpoint"
@@ -71,6 +70,7 @@ class ControlPlane:
         now: Tells the wall time.
         account: What templates and endpoints may refer to.
         releases: Where new versions of endpoints are recorded.
+        ids: Makes the ids.
         worker_quota: The most workers all endpoints may ask for together.
         strict: Whether an endpoint's workers must be 0 before it is deleted.
     """
@@ -83,11 +83,13 @@ class ControlPlane:
         account: Account,
         releases: Releases,
         *,
+        ids: Ids,
         worker_quota: int,
         strict: bool = False,
     ) -> None:
         self._store = store
         self._now = now
+        self._ids = ids
         self._account = account
         self._releases = releases
         self._strict = strict
@@ -105,7 +107,7 @@ class ControlPlane:
         before = None if draft.id is None else self._known_template(draft.id)
         bound = None if before is None else before.bound_endpoint_id
         fields = frozen({"bound_endpoint_id": bound, **draft.fields})
-        template = Template(id=draft.id or new_template_id(), **fields)
+        template = Template(id=draft.id or self._ids.template(), **fields)
         self._check_template(template)
         users = self._users_of(template.id)
         with self._all_or_nothing():
@@ -144,7 +146,7 @@ class ControlPlane:
             kept = {name: getattr(before.endpoint, name) for name in KEPT_ON_UPDATE}
             told = {"created_at": before.endpoint.created_at, "version": before.endpoint.version}
             fields = {**fields, **kept, **draft.fields, **told}
-        endpoint = Endpoint(id=draft.id or new_endpoint_id(), **frozen(fields))
+        endpoint = Endpoint(id=draft.id or self._ids.endpoint(), **frozen(fields))
         template = self._own_template(draft.template, endpoint, before)
         if template is None:
             self._check(endpoint)
@@ -182,6 +184,10 @@ class ControlPlane:
                 f"workersMin and workersMax of endpoint {endpoint_id} must both be 0 before it "
                 "can be deleted"
             )
+        self.drop_endpoint(endpoint_id)
+
+    def drop_endpoint(self, endpoint_id: str) -> None:
+        """Does what `delete_endpoint` does, for an endpoint that is there, and asks nothing."""
         with self._all_or_nothing():
             self._store.drop(_ENDPOINT, endpoint_id)
             del self.endpoints[endpoint_id]
@@ -189,6 +195,10 @@ class ControlPlane:
             for template in list(self.templates.values()):
                 if template.bound_endpoint_id == endpoint_id:
                     self._let_go(template)
+
+    def clear(self) -> None:
+        """Forgets the templates; there are no endpoints left, and the store has been emptied."""
+        self.templates.clear()
 
     def limit_idle(self, endpoint_id: str, idle_s: float) -> bool:
         """Takes workers from an endpoint that nobody uses, and tells whether it had too many."""
@@ -249,7 +259,7 @@ class ControlPlane:
         fields = frozen({**draft.fields, **told})
         if before is not None and before.template.bound_endpoint_id == endpoint.id:
             return Template(id=before.template.id, **fields)
-        return Template(id=new_template_id(), **fields)
+        return Template(id=self._ids.template(), **fields)
 
     @contextmanager
     def _all_or_nothing(self) -> Iterator[None]:

@@ -15,13 +15,13 @@ from runpodctl_py.emulator.control.model import (
     DiffEntry,
     Release,
     camel_case,
-    new_id,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from runpodctl_py.emulator.control.model import Endpoint, Template
+    from runpodctl_py.emulator.ids import Ids
     from runpodctl_py.emulator.store import Snapshot, Store
 
 KEPT_PER_ENDPOINT = 100
@@ -45,11 +45,13 @@ class Releases:
         store: Where they are kept.
         kept: What it held at the start.
         now: Tells the wall time.
+        ids: Makes the ids.
     """
 
-    def __init__(self, store: Store, kept: Snapshot, now: Callable[[], float]) -> None:
+    def __init__(self, store: Store, kept: Snapshot, now: Callable[[], float], ids: Ids) -> None:
         self._store = store
         self._now = now
+        self._ids = ids
         self._releases: dict[str, list[Release]] = {}
         for each in kept.of(_KIND):
             diff = tuple(DiffEntry(**entry) for entry in each["diff"])
@@ -62,7 +64,7 @@ class Releases:
 
     def record(self, endpoint: Endpoint, diff: tuple[DiffEntry, ...]) -> None:
         """Notes that a new version of an endpoint begins, and what it changes."""
-        release = Release(f"rel_{new_id(10)}", endpoint.id, endpoint.version, self._now(), diff)
+        release = Release(self._ids.release(), endpoint.id, endpoint.version, self._now(), diff)
         releases = [*self._releases.get(endpoint.id, ()), release]
         with self._store.together():
             self._store.put(_KIND, release.id, asdict(release))

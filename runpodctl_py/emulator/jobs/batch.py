@@ -12,14 +12,11 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from http import HTTPStatus
 
-from runpodctl_py.emulator.control.model import new_id
 from runpodctl_py.emulator.errors import JobApiError, bad_request
 from runpodctl_py.emulator.jobs.job import DAY_MS, JobStatus
 
 KEPT_S = 7 * DAY_MS / 1000
 """How long a batch is kept once it is over, and its results at most; RunPod's page does not say."""
-
-_ID_LENGTH = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +48,7 @@ class Batch:
     """A batch as its endpoint knows it.
 
     Args:
-        id: RunPod's form of it, see `new_batch_id`.
+        id: RunPod's form of it, see `Ids.batch`.
         endpoint_id: Whose workers do its requests.
         created_at: When it was made, in seconds since 1970.
         name: What its owner calls it.
@@ -124,11 +121,6 @@ class Batch:
         """
         if self.status is not BatchStatus.DRAFT:
             raise bad_request(f"batch {self.id} is {self.status}; only a DRAFT can be changed")
-
-
-def new_batch_id() -> str:
-    """Returns a batch id as RunPod's page shows them."""
-    return f"batch_{new_id(_ID_LENGTH)}"
 
 
 def batch_not_found(batch_id: str) -> JobApiError:

@@ -18,7 +18,6 @@ from runpodctl_py.emulator.jobs.batch import (
     BatchLimits,
     BatchStatus,
     batch_not_found,
-    new_batch_id,
     too_much,
 )
 from runpodctl_py.emulator.jobs.batch_requests import Member, Part
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from runpodctl_py.emulator.clock import Clock
+    from runpodctl_py.emulator.ids import Ids
     from runpodctl_py.emulator.jobs.batch_requests import Draft
     from runpodctl_py.emulator.jobs.book import JobBook
     from runpodctl_py.emulator.jobs.job import Job
@@ -58,6 +58,7 @@ class BatchBook:
         kept: What it held at the start.
         jobs: Where finalized requests go, and who tells that they have ended.
         clock: Where the time comes from.
+        ids: Makes the ids.
         limits: How much there may be.
     """
 
@@ -67,12 +68,14 @@ class BatchBook:
         kept: Snapshot,
         jobs: JobBook,
         clock: Clock,
+        ids: Ids,
         *,
         limits: BatchLimits | None = None,
     ) -> None:
         self._store = store
         self._jobs = jobs
         self._clock = clock
+        self._ids = ids
         self._limits = limits or BatchLimits()
         self._entries = _loaded(kept)
         for entry in self._entries.values():
@@ -121,7 +124,7 @@ class BatchBook:
         most = self._limits.active
         if sum(not each.over for each in self.of(endpoint_id)) >= most:
             raise too_much(f"endpoint {endpoint_id} has {most} active batches already")
-        batch = Batch(id=new_batch_id(), endpoint_id=endpoint_id, created_at=self._clock.now())
+        batch = Batch(id=self._ids.batch(), endpoint_id=endpoint_id, created_at=self._clock.now())
         return self.add(batch, drafts)
 
     def add(self, batch: Batch, drafts: Sequence[Draft]) -> Batch:
@@ -137,7 +140,7 @@ class BatchBook:
         with self._store.together():
             self._keep(batch)
             if drafts:
-                self._keep_part(Part.of(batch, drafts))
+                self._keep_part(Part.of(batch, drafts, self._ids))
         return batch
 
     def remove(self, batch: Batch, request_id: str) -> Batch:

@@ -10,11 +10,12 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from runpodctl_py.emulator.jobs.batch import KEPT_S
-from runpodctl_py.emulator.jobs.job import Job, Policy, new_job_id
+from runpodctl_py.emulator.jobs.job import Job, Policy
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from runpodctl_py.emulator.ids import Ids
     from runpodctl_py.emulator.jobs.batch import Batch
 
 
@@ -69,9 +70,9 @@ class Part:
     requests: Mapping[str, Draft | None]
 
     @classmethod
-    def of(cls, batch: Batch, drafts: Sequence[Draft]) -> Part:
+    def of(cls, batch: Batch, drafts: Sequence[Draft], ids: Ids) -> Part:
         """Returns a part with new ids, of which it has the first."""
-        requests = {new_job_id(sync=False): each for each in drafts}
+        requests = {ids.job(sync=False): each for each in drafts}
         return cls(next(iter(requests)), batch.id, requests)
 
     @classmethod

@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
 
 from runpodctl_py.emulator import errors
 
@@ -61,7 +60,7 @@ class Job:
     """A job as the queue knows it.
 
     Args:
-        id: RunPod's form of it, see `new_job_id`.
+        id: RunPod's form of it, see `Ids.job`.
         endpoint_id: Whose queue it is in.
         request: What the client sent beside the policy: input, webhook, s3Config.
         created_at: When it was submitted, in seconds since 1970.
@@ -164,11 +163,6 @@ class Job:
         """When time alone changes the job next."""
         timeout = self.times_out_at
         return self.forgotten_at if timeout is None else min(timeout, self.forgotten_at)
-
-
-def new_job_id(*, sync: bool) -> str:
-    """Returns a job id as RunPod makes them (API reference 4.3)."""
-    return f"{'sync-' if sync else ''}{uuid4()}-u1"
 
 
 @dataclass(frozen=True, slots=True)

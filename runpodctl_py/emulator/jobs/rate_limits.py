@@ -95,6 +95,10 @@ class RateLimits:
         self._clock = clock
         self._uses: dict[str, dict[str, _Use]] = {}
 
+    def clear(self) -> None:
+        """Forgets who asked how often."""
+        self._uses.clear()
+
     def limited(self, operation: str, handler: Handler) -> Handler:
         """Returns a handler that does nothing for requests beyond the limit of an operation."""
         if (limit := LIMITS.get(operation)) is None:

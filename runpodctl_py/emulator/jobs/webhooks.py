@@ -25,10 +25,9 @@ from http import HTTPStatus
 from itertools import count
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
-from uuid import uuid4
 
 from runpodctl_py.emulator import json_text
-from runpodctl_py.emulator.bells import WEBHOOKS
+from runpodctl_py.emulator.bells import TIME, WEBHOOKS
 from runpodctl_py.emulator.jobs.shape import shape
 from runpodctl_py.errors import EmulatorError
 
@@ -39,6 +38,7 @@ if TYPE_CHECKING:
 
     from runpodctl_py.emulator.bells import Bells
     from runpodctl_py.emulator.clock import Clock
+    from runpodctl_py.emulator.ids import Ids
     from runpodctl_py.emulator.jobs.job import Job
     from runpodctl_py.emulator.store import Snapshot, Store
 
@@ -82,15 +82,23 @@ class Deliveries:
         store: What outlives a restart.
         kept: What it held at the start.
         clock: Where the time comes from.
+        ids: Makes the ids.
         ring: Called with `WEBHOOKS` when something is added.
     """
 
     def __init__(
-        self, store: Store, kept: Snapshot, clock: Clock, ring: Callable[[str], None]
+        self,
+        store: Store,
+        kept: Snapshot,
+        clock: Clock,
+        ids: Ids,
+        ring: Callable[[str], None],
     ) -> None:
         self._store = store
         self._clock = clock
+        self._ids = ids
         self._ring = ring
+        self._handed_out: set[str] = set()
         self._order = count()
         self._waiting: list[tuple[float, int, Delivery]] = []
         for fields in kept.of(_KIND):
@@ -100,7 +108,7 @@ class Deliveries:
         """Notes that a job's receivers, if it has any, are to learn that it is final."""
         for url in _receivers(job):
             body = json_text.dump(shape(job))
-            self._keep(Delivery(uuid4().hex, job.id, url, body, self._clock.now()))
+            self._keep(Delivery(self._ids.delivery(), job.id, url, body, self._clock.now()))
 
     def take_due(self, limit: int) -> list[Delivery]:
         """Hands out what is due, at most `limit`; each ends with `delivered` or `failed`.
@@ -110,14 +118,20 @@ class Deliveries:
         taken: list[Delivery] = []
         while len(taken) < limit and self._waiting and self._waiting[0][0] <= self._clock.now():
             taken.append(heapq.heappop(self._waiting)[-1])
+            self._handed_out.add(taken[-1].id)
         return taken
 
     def delivered(self, delivery: Delivery) -> None:
         """Notes that the receiver has it."""
+        self._handed_out.discard(delivery.id)
         self._store.drop(_KIND, delivery.id)
 
     def failed(self, delivery: Delivery, problem: str) -> None:
         """Notes that a try came to nothing: it is due again after a pause, or given up."""
+        if delivery.id not in self._handed_out:
+            # All was forgotten meanwhile.
+            return
+        self._handed_out.remove(delivery.id)
         failures = delivery.failures + 1
         _log.warning(
             "webhook of job %s to %s: %s (try %d of %d)",
@@ -136,6 +150,21 @@ class Deliveries:
     def next_due_s(self) -> float | None:
         """Returns in how many seconds `take_due` has something to hand out, if ever."""
         return self._waiting[0][0] - self._clock.now() if self._waiting else None
+
+    def real_wait_s(self) -> float | None:
+        """Returns how many of the machine's seconds that takes, as the clock runs now."""
+        return self._clock.real_s(self.next_due_s())
+
+    @property
+    def under_way(self) -> bool:
+        """Whether there is a try going on, or one that is due."""
+        due_s = self.next_due_s()
+        return bool(self._handed_out) or (due_s is not None and due_s <= 0)
+
+    def clear(self) -> None:
+        """Forgets everything, tries that go on among it; the store has been emptied."""
+        self._waiting.clear()
+        self._handed_out.clear()
 
     def _keep(self, delivery: Delivery) -> None:
         self._store.put(_KIND, delivery.id, asdict(delivery))
@@ -190,7 +219,7 @@ class Postman:
 
     async def run(self) -> None:
         """Posts until it is cancelled; what that interrupts is still owed."""
-        with self._bells.listen(WEBHOOKS) as bell:
+        with self._bells.listen(WEBHOOKS, TIME) as bell:
             while self._deliveries.next_due_s() is None:
                 bell.clear()
                 await bell.wait()
@@ -217,7 +246,7 @@ class Postman:
 
     def _wait_s(self) -> float | None:
         """Returns when to look again; with all hands full, only the end of a try matters."""
-        return self._deliveries.next_due_s() if self._free else None
+        return self._deliveries.real_wait_s() if self._free else None
 
     async def _try(self, client: httpx.AsyncClient, delivery: Delivery) -> None:
         problem = await self._post(client, delivery)

@@ -119,7 +119,7 @@ class RestApi:
     ) -> None:
         self._keys = (user_key, worker_key)
         self._limited = config.rate_limits
-        self._quota = Quota(config.clock)
+        self.quota = Quota(config.clock)
         groups = (
             ResourceOperations(state),
             ServerlessOperations(state, bells, config.clock),
@@ -153,7 +153,7 @@ class RestApi:
         user, worker = (_has_key(request, each) for each in self._keys)
         if not (user or worker):
             return unauthorized().answer()
-        exceeded = self._quota.count()
+        exceeded = self.quota.count()
         try:
             if worker:
                 raise forbidden()
@@ -166,7 +166,7 @@ class RestApi:
             response = refused(str(error)).answer()
         except JobApiError as error:
             response = ProblemError(error.status, error.message).answer()
-        response.headers.update(self._quota.headers())
+        response.headers.update(self.quota.headers())
         response.headers["x-request-id"] = str(uuid.uuid4())
         return response
 

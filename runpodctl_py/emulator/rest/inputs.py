@@ -12,7 +12,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from runpodctl_py.emulator.control.catalog import CPU_FLAVORS
-from runpodctl_py.emulator.control.model import Endpoint, Template, new_id
+from runpodctl_py.emulator.control.model import Endpoint, Template
 from runpodctl_py.emulator.control.plane import EndpointDraft, TemplateDraft
 from runpodctl_py.emulator.rest.problems import ProblemError, invalid, not_found, refused
 from runpodctl_py.gpus import GpuSelection, pool
@@ -54,7 +54,7 @@ def changed_template(before: Template, body: Body) -> TemplateDraft:
     return TemplateDraft(before.id, fields)
 
 
-def new_endpoint(body: Body, templates: Mapping[str, Template]) -> EndpointDraft:
+def new_endpoint(body: Body, templates: Mapping[str, Template], suffix: str) -> EndpointDraft:
     """Returns the endpoint that a body describes, with a template of its own.
 
     A template that the body names is only a source of settings: later changes of it do not reach
@@ -70,12 +70,16 @@ def new_endpoint(body: Body, templates: Mapping[str, Template]) -> EndpointDraft
     if source is not None and "gpu" in body and not _constrains_cuda(body["gpu"]):
         fields["allowed_cuda_versions"] = ",".join(cuda_versions(source)) or None
     _check(Endpoint(id="", created_at=0, template_id="", **fields), body)
-    base = {"name": f"{body['name']}__template__{new_id(7)}", "disk": DEFAULT_DISK_GB}
+    base = {"name": f"{body['name']}__template__{suffix}", "disk": DEFAULT_DISK_GB}
     return EndpointDraft(None, fields, TemplateDraft(None, _container(body, source, base)))
 
 
 def changed_endpoint(
-    before: Endpoint, template: Template, body: Body, templates: Mapping[str, Template]
+    before: Endpoint,
+    template: Template,
+    body: Body,
+    templates: Mapping[str, Template],
+    suffix: str,
 ) -> EndpointDraft:
     """Returns an endpoint with the changes that a body asks for; all else stays.
 
@@ -98,7 +102,7 @@ def changed_endpoint(
     own = asdict(template)
     del own["id"], own["bound_endpoint_id"]
     if template.bound_endpoint_id != before.id:
-        own["name"] = f"{before.name}__template__{new_id(7)}"
+        own["name"] = f"{before.name}__template__{suffix}"
     return EndpointDraft(before.id, fields, TemplateDraft(None, own | _container(body, source)))
 
 

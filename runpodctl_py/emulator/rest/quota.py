@@ -50,6 +50,10 @@ class Quota:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
+        self.clear()
+
+    def clear(self) -> None:
+        """Forgets the requests that were counted."""
         self._windows = (
             _Window("minute", 60, 60),
             _Window("hour", 3000, 3600),

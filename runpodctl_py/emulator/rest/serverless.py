@@ -45,7 +45,9 @@ class ServerlessOperations:
 
     async def create_endpoint(self, call: Call) -> Response:
         """POST /v2/serverless: an endpoint with a template of its own."""
-        draft = inputs.new_endpoint(call.body, self.state.control.templates)
+        draft = inputs.new_endpoint(
+            call.body, self.state.control.templates, self.state.ids.suffix()
+        )
         return created(self._shape(call, self.state.save_endpoint(draft)))
 
     async def endpoint(self, call: Call) -> Response:
@@ -56,7 +58,11 @@ class ServerlessOperations:
         """PATCH /v2/serverless/{id}: changes what is given, unlike `saveEndpoint`."""
         control, before = self.state.control, self._endpoint(call)
         draft = inputs.changed_endpoint(
-            before, control.template_of(before), call.body, control.templates
+            before,
+            control.template_of(before),
+            call.body,
+            control.templates,
+            self.state.ids.suffix(),
         )
         return bodies.answer(self._shape(call, self.state.save_endpoint(draft)))
 

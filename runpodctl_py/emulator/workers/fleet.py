@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from runpodctl_py.emulator.bells import SCALER
-from runpodctl_py.emulator.control.model import new_worker_id
 from runpodctl_py.emulator.workers.record import Leaving, Worker
 
 if TYPE_CHECKING:
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from runpodctl_py.emulator.clock import Clock
     from runpodctl_py.emulator.config import Timings
     from runpodctl_py.emulator.control.model import Endpoint
+    from runpodctl_py.emulator.ids import Ids
     from runpodctl_py.emulator.jobs.book import JobBook
     from runpodctl_py.emulator.jobs.job import Job
 
@@ -28,22 +28,31 @@ class Fleet:
     Args:
         jobs: Where the jobs are.
         clock: Where the time comes from.
+        ids: Makes the ids.
         timings: When a worker counts as deaf or dead.
         ring: Called with a worker's id, or `SCALER`, when something about it has changed that
             somebody may wait for.
     """
 
     def __init__(
-        self, jobs: JobBook, clock: Clock, timings: Timings, ring: Callable[[str], None]
+        self,
+        jobs: JobBook,
+        clock: Clock,
+        ids: Ids,
+        timings: Timings,
+        ring: Callable[[str], None],
     ) -> None:
         self._jobs = jobs
         self._clock = clock
+        self._ids = ids
         self._timings = timings
         self._ring = ring
         self._stopping = False
         self.workers: dict[str, Worker] = {}
         self.on_added: list[Callable[[Worker], None]] = []
         """Called with each worker that is about to be started."""
+        self.on_taken: list[Callable[[Worker], None]] = []
+        """Called with each worker that was handed a job; for each job."""
         self.on_removed: list[Callable[[Worker], None]] = []
         """Called with each worker that is gone."""
 
@@ -64,11 +73,11 @@ class Fleet:
     def add(self, endpoint: Endpoint, *, throttled: bool = False) -> Worker:
         """Notes a worker that is about to be started for an endpoint, or waits for room."""
         worker = Worker(
-            new_worker_id(),
+            self._ids.worker(),
             endpoint.id,
             endpoint.version,
             self._clock.now(),
-            due_at=self._clock.monotonic() + self._timings.start_limit_s,
+            due_at=self._clock.machine() + self._timings.start_limit_s,
             throttled=throttled,
         )
         self.workers[worker.id] = worker
@@ -80,7 +89,7 @@ class Fleet:
         """Notes that a worker is about to be started now."""
         worker.throttled = False
         worker.started_at = self._clock.now()
-        worker.due_at = self._clock.monotonic() + self._timings.start_limit_s
+        worker.due_at = self._clock.machine() + self._timings.start_limit_s
         for tell in self.on_added:
             tell(worker)
 
@@ -125,6 +134,7 @@ class Fleet:
             return None
         if not worker.ready:
             self._ring(SCALER)
+        worker.seen(self._clock.machine())
         worker.polled(self._clock.monotonic())
         if not holds_jobs:
             worker.stopped(frozenset(worker.stopping))
@@ -139,6 +149,8 @@ class Fleet:
                 break
             worker.got(job.id)
             taken.append(job)
+            for tell in self.on_taken:
+                tell(worker)
         return taken
 
     def put_back(self, worker: Worker, jobs: Sequence[Job]) -> None:
@@ -150,14 +162,14 @@ class Fleet:
     def stop_poll_started(self, worker_id: str) -> None:
         """Notes that a worker listens for stop signals, having carried out the last ones."""
         if (worker := self.workers.get(worker_id)) is not None:
-            worker.seen(self._clock.monotonic())
+            worker.seen(self._clock.machine())
             worker.listened()
 
     def pinged(self, worker_id: str, job_ids: Iterable[str], *, unhealthy: bool) -> None:
         """Notes a worker's ping with the jobs it says it has (API reference 5.2)."""
         if (worker := self.workers.get(worker_id)) is None:
             return
-        worker.seen(self._clock.monotonic())
+        worker.seen(self._clock.machine())
         if unhealthy:
             self.mark_unhealthy(worker_id)
             self.leave(worker_id, Leaving.IN_PEACE)
@@ -186,7 +198,7 @@ class Fleet:
     def stop(self, job: Job) -> None:
         """Tells a job's worker to stop it."""
         if (worker := self._worker_of(job)) is not None:
-            worker.must_stop(job.id, self._clock.monotonic())
+            worker.must_stop(job.id, self._clock.monotonic(), self._clock.machine())
             self._ring(worker.id)
 
     def end(self, job: Job) -> None:
@@ -205,7 +217,7 @@ class Fleet:
                 self._alarm(worker)
 
     def next_due_s(self) -> float | None:
-        """Returns in how many seconds `sweep` has something to do, if nothing else happens."""
+        """Returns in how many of the machine's seconds `sweep` has something to do."""
         waits = map(self._alarm_s, self.workers.values())
         return min((each for each in waits if each is not None), default=None)
 
@@ -214,21 +226,21 @@ class Fleet:
         if worker.leaving is Leaving.AT_ONCE or worker.unhealthy or worker.throttled:
             return None
         if not worker.ready:
-            return worker.due_at - self._clock.monotonic()
+            return worker.due_at - self._clock.machine()
         if worker.seen_at is None:
             return None
         silence_s = self._timings.missed_pings * self._timings.ping_interval_ms / 1000
         alarm_at = worker.seen_at + silence_s
         if worker.stop_asked_at is not None:
             alarm_at = min(alarm_at, worker.stop_asked_at + self._timings.cancel_grace_s)
-        return alarm_at - self._clock.monotonic()
+        return alarm_at - self._clock.machine()
 
     def _alarm(self, worker: Worker) -> None:
         """Asks a worker once more to stop what it should have stopped, or ends it."""
         if not worker.ready:
             self.mark_unhealthy(worker.id)
         if worker.stop_asked_at is not None and worker.listens:
-            worker.ask_to_stop(self._clock.monotonic())
+            worker.ask_to_stop(self._clock.machine())
             self._ring(worker.id)
             return
         self._lose(worker, worker.jobs)

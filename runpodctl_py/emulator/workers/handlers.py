@@ -89,6 +89,10 @@ class Handlers:
         named = _IMAGE.fullmatch(image_name)
         return self._known.get(named[1]) if named else None
 
+    def clear(self) -> None:
+        """Forgets all of them; the store has been emptied."""
+        self._known.clear()
+
     def add(self, handler: Handler) -> None:
         """Keeps a handler, replacing the one of the same name."""
         fields = {**asdict(handler), "path": str(handler.path), "python": str(handler.python)}

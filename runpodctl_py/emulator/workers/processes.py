@@ -10,11 +10,13 @@ import asyncio
 import logging
 import shutil
 import signal
+import time
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from runpodctl_py.emulator.workers import containers
+from runpodctl_py.emulator.workers.backoff import Backoffs
 from runpodctl_py.emulator.workers.guard_line import GuardLine, ProcessPlan
 from runpodctl_py.emulator.workers.images import (
     command_for,
@@ -23,6 +25,7 @@ from runpodctl_py.emulator.workers.images import (
     platform_environment,
 )
 from runpodctl_py.emulator.workers.logs import time_text
+from runpodctl_py.emulator.workers.mishaps import NoMishaps
 from runpodctl_py.emulator.workers.record import Leaving
 from runpodctl_py.errors import EmulatorError
 
@@ -33,21 +36,13 @@ if TYPE_CHECKING:
     from runpodctl_py.emulator.config import EmulatorConfig
     from runpodctl_py.emulator.control.model import Endpoint, Template
     from runpodctl_py.emulator.state import State
+    from runpodctl_py.emulator.workers.mishaps import Mishaps
     from runpodctl_py.emulator.workers.record import Worker
 
 _log = logging.getLogger(__name__)
 
 _INIT_TIMEOUT = "RUNPOD_INIT_TIMEOUT"
 """The template's variable that says in how many seconds its workers have to be up."""
-
-
-@dataclass(slots=True)
-class _Backoff:
-    """How the starts of an endpoint's version went: failures in a row, and when to try again."""
-
-    version: int
-    failures: int = 0
-    until: float = 0.0
 
 
 class Workers:
@@ -58,9 +53,17 @@ class Workers:
         state: Learns what becomes of the workers.
         url: Where the workers reach the emulator.
         key: The key they use.
+        mishaps: What goes wrong on purpose as they start.
     """
 
-    def __init__(self, config: EmulatorConfig, state: State, url: str, key: str) -> None:
+    def __init__(
+        self,
+        config: EmulatorConfig,
+        state: State,
+        url: str,
+        key: str,
+        mishaps: Mishaps | None = None,
+    ) -> None:
         self._config = config
         self._timings = config.timings
         self._state = state
@@ -69,7 +72,10 @@ class Workers:
         self._guard = GuardLine(self._exited)
         self._exits: dict[str, asyncio.Event] = {}
         self._placed: set[str] = set()
-        self._backoffs: dict[str, _Backoff] = {}
+        self._backoffs = Backoffs(config.timings, config.clock)
+        self._mishaps = mishaps or NoMishaps()
+        self._withheld: set[str] = set()
+        self._cold: dict[str, asyncio.Event] = {}
         self._tasks: dict[tuple[str, Leaving | None], asyncio.Task[None]] = {}
 
     async def open(self) -> None:
@@ -85,10 +91,18 @@ class Workers:
             if worker.unhealthy and worker.id not in self._exits:
                 self._state.fleet.remove(worker.id)
         for _ in range(count):
-            is_full = len(self._placed) >= self._config.capacity
-            worker = self._state.fleet.add(endpoint, throttled=is_full)
-            if not is_full:
+            is_withheld = self._mishaps.withholds_room()
+            has_room = not is_withheld and len(self._placed) < self._config.capacity
+            worker = self._state.fleet.add(endpoint, throttled=not has_room)
+            if is_withheld:
+                self._withheld.add(worker.id)
+            if has_room:
                 self._place(worker, endpoint)
+
+    def release(self) -> None:
+        """Lets workers start that were withheld room, as far as there is room."""
+        self._withheld.clear()
+        self._fill()
 
     def stop(self, worker_id: str, how: Leaving) -> None:
         """Begins to stop a worker, unless that has begun already."""
@@ -97,13 +111,20 @@ class Workers:
         going = self._leave_in_peace if how is Leaving.IN_PEACE else self._kill
         self._do(worker_id, how, going(worker_id))
 
-    def pause_s(self, endpoint_id: str) -> float:
+    def pause_s(self, endpoint: Endpoint) -> float:
         """Returns how long to wait before starting workers of an endpoint again."""
-        backoff = self._backoffs.get(endpoint_id)
-        endpoint = self._state.control.endpoints.get(endpoint_id)
-        if backoff is None or endpoint is None or backoff.version != endpoint.version:
-            return 0.0
-        return backoff.until - self._config.clock.monotonic()
+        return self._backoffs.pause_s(endpoint)
+
+    def next_due_s(self) -> float | None:
+        """Returns None: what real processes do does not depend on the emulator's clock."""
+        return None
+
+    async def settle(self) -> None:
+        """Has nothing to do: real processes take real time."""
+
+    def forget(self) -> None:
+        """Forgets how the starts went; no worker may be left."""
+        self._backoffs.clear()
 
     async def close(self) -> None:
         """Stops all workers, gently where they follow, and then the guard.
@@ -130,22 +151,33 @@ class Workers:
             self._state.fleet.begin(worker)
         with suppress(KeyError, ValueError):
             limit_s = max(0.0, float(template.env[_INIT_TIMEOUT]))
-            worker.due_at = self._config.clock.monotonic() + limit_s
+            worker.due_at = self._config.clock.machine() + limit_s
         self._do(worker.id, None, self._start(worker, template))
 
     def _left(self, worker_id: str) -> None:
         """Gives the room that a worker has left to the one that has waited for longest."""
         self._placed.discard(worker_id)
+        self._withheld.discard(worker_id)
+        self._fill()
+
+    def _fill(self) -> None:
         for waiting in list(self._state.fleet.workers.values()):
             if len(self._placed) >= self._config.capacity:
                 return
             endpoint = self._state.control.endpoints.get(waiting.endpoint_id)
-            if waiting.throttled and waiting.leaving is None and endpoint is not None:
+            is_waiting = waiting.throttled and waiting.id not in self._withheld
+            if is_waiting and waiting.leaving is None and endpoint is not None:
                 self._place(waiting, endpoint)
 
     async def _start(self, worker: Worker, template: Template) -> None:
+        start = self._mishaps.start()
+        if start.delay_s:
+            await self._stay_cold(worker, start.delay_s)
         if worker.id not in self._state.fleet.workers:
             self._left(worker.id)
+            return
+        if start.failure is not None:
+            self._refused(worker, start.failure)
             return
         try:
             worker.log_path = self._log_path(worker)
@@ -154,6 +186,14 @@ class Workers:
             worker.pid = await self._guard.spawn(worker.id, plan, worker.log_path)
         except (EmulatorError, OSError) as error:
             self._refused(worker, str(error))
+
+    async def _stay_cold(self, worker: Worker, delay_s: float) -> None:
+        """Waits before a worker is started, unless it has to go meanwhile."""
+        gone = self._cold[worker.id] = asyncio.Event()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(delay_s):
+                await gone.wait()
+        del self._cold[worker.id]
 
     def _plan(self, worker: Worker, template: Template) -> ProcessPlan:
         """Returns what to run: the person's own handler, a command that was told, or the image."""
@@ -179,7 +219,7 @@ class Workers:
         self._exits.pop(worker.id, asyncio.Event()).set()
         shutil.rmtree(self._folder_path(worker.id), ignore_errors=True)
         self._note(worker, f"The worker could not be started: {reason}")
-        self._failed(worker)
+        self._backoffs.failed(worker)
         if worker.leaving is None:
             self._state.fleet.mark_unhealthy(worker.id)
         else:
@@ -198,28 +238,19 @@ class Workers:
         if worker.unhealthy or not (worker.ready or worker.leaving):
             reason = f"The worker ended before it could work, with exit code {code}"
             self._note(worker, reason)
-            self._failed(worker)
+            self._backoffs.failed(worker)
             self._state.fleet.mark_unhealthy(worker.id)
             return
         if worker.leaving is None and code and not worker.jobs:
-            self._failed(worker)
+            self._backoffs.failed(worker)
         else:
-            self._backoffs.pop(worker.endpoint_id, None)
+            self._backoffs.went_well(worker.endpoint_id)
         self._state.fleet.remove(worker.id)
-
-    def _failed(self, worker: Worker) -> None:
-        timings = self._timings
-        backoff = self._backoffs.get(worker.endpoint_id)
-        if backoff is None or backoff.version != worker.version:
-            backoff = self._backoffs[worker.endpoint_id] = _Backoff(worker.version)
-        pause_s = min(timings.first_backoff_s * 2**backoff.failures, timings.longest_backoff_s)
-        backoff.failures += 1
-        backoff.until = self._config.clock.monotonic() + pause_s
 
     async def _leave_in_peace(self, worker_id: str) -> None:
         """SIGTERM, then a grace; it gets no jobs any more, and its polls are let go (5.10.6)."""
         if (gone := self._exits.get(worker_id)) is None:
-            self._state.fleet.remove(worker_id)
+            self._remove_unstarted(worker_id)
             return
         self._guard.signal(worker_id, signal.SIGTERM)
         try:
@@ -230,10 +261,14 @@ class Workers:
 
     async def _kill(self, worker_id: str) -> None:
         if (gone := self._exits.get(worker_id)) is None:
-            self._state.fleet.remove(worker_id)
+            self._remove_unstarted(worker_id)
             return
         self._guard.signal(worker_id, signal.SIGKILL)
         await gone.wait()
+
+    def _remove_unstarted(self, worker_id: str) -> None:
+        self._state.fleet.remove(worker_id)
+        self._cold.get(worker_id, asyncio.Event()).set()
 
     def _note(self, worker: Worker, line: str) -> None:
         """Tells whoever looks at the emulator, and whoever reads the worker's log."""
@@ -242,7 +277,8 @@ class Workers:
         _log.warning("%s, version %d: %s", name, worker.version, line)
         # That its log cannot be written must not keep the state from learning what became of it.
         with suppress(OSError), self._log_path(worker).open("a", encoding="utf-8") as log:
-            log.write(f"{time_text(self._config.clock.now())} {line}\n")
+            # The machine's time, as in the lines that the worker's process writes.
+            log.write(f"{time_text(time.time())} {line}\n")
 
     def _log_path(self, worker: Worker) -> Path:
         folder = self._config.data_folder / "logs" / worker.endpoint_id

@@ -1,7 +1,8 @@
 """One worker as the emulator's state knows it; its process belongs to `processes.py`.
 
 Knows which jobs the worker has, what it has to be told and how long it has been silent. Reads no
-clock: times are given, from `Clock.monotonic` unless a name says otherwise.
+clock: times are given. What its process does is timed by `Clock.machine` (`due_at`, `seen_at`,
+`stop_asked_at`), how long it is idle by `Clock.monotonic`, its start by `Clock.now`.
 """
 
 from __future__ import annotations
@@ -96,7 +97,6 @@ class Worker:
 
     def polled(self, now: float) -> None:
         """Notes that it asks for a job: it is up."""
-        self.seen(now)
         if not self.ready:
             self.ready = True
             self.idle_since = now
@@ -112,20 +112,20 @@ class Worker:
         if not self.jobs and self.ready:
             self.idle_since = now
 
-    def must_stop(self, job_id: str, now: float) -> None:
+    def must_stop(self, job_id: str, now: float, asked_at: float) -> None:
         """Notes a job it has to be told to stop; from now on it is expected to react."""
         self.stopping.add(job_id)
         self.let_go(job_id, now)
-        self.ask_to_stop(now)
+        self.ask_to_stop(asked_at)
 
-    def ask_to_stop(self, now: float) -> None:
+    def ask_to_stop(self, asked_at: float) -> None:
         """Has it told about all jobs it has to stop.
 
         More than once may be needed: the SDK ignores a signal for a job that it has taken and
         not yet begun.
         """
         self.stops = sorted(self.stopping)
-        self.stop_asked_at = now
+        self.stop_asked_at = asked_at
         self.listens = False
 
     def told_to_stop(self) -> list[str]:

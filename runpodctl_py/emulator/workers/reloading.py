@@ -57,6 +57,11 @@ class Reloader:
         if (watch := self._watches.pop(name, None)) is not None:
             watch.cancel()
 
+    def forget_all(self) -> None:
+        """Watches none any longer."""
+        for name in list(self._watches):
+            self.forget(name)
+
     async def close(self) -> None:
         """Stops watching."""
         for watch in self._watches.values():

@@ -16,7 +16,7 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from runpodctl_py.emulator.bells import SCALER
+from runpodctl_py.emulator.bells import SCALER, TIME
 from runpodctl_py.emulator.workers.record import Leaving
 from runpodctl_py.errors import EmulatorError
 
@@ -168,12 +168,28 @@ class WorkerHost(Protocol):
         """Begins to start some workers of an endpoint."""
         ...
 
+    def release(self) -> None:
+        """Lets workers start that were withheld room on purpose."""
+        ...
+
     def stop(self, worker_id: str, how: Leaving) -> None:
         """Begins to stop a worker; more than once is the same as once."""
         ...
 
-    def pause_s(self, endpoint_id: str) -> float:
-        """Returns how long to wait before starting workers of an endpoint again."""
+    def pause_s(self, endpoint: Endpoint) -> float:
+        """Returns how many of the machine's seconds to wait before starting any again."""
+        ...
+
+    def next_due_s(self) -> float | None:
+        """Returns in how many seconds of the emulator's clock `settle` has something to do."""
+        ...
+
+    async def settle(self) -> None:
+        """Does what the emulator's clock has made due, for workers that live by it."""
+        ...
+
+    def forget(self) -> None:
+        """Forgets what was learned of former workers; none may be left."""
         ...
 
     async def close(self) -> None:
@@ -199,7 +215,7 @@ class Scaler:
 
     async def run(self) -> None:
         """Acts whenever something has changed or is due."""
-        with self._bells.listen(SCALER) as bell:
+        with self._bells.listen(SCALER, TIME) as bell:
             while True:
                 bell.clear()
                 wait_s = self._step_if_possible()
@@ -218,12 +234,22 @@ class Scaler:
             return _PAUSE_S
 
     def step(self) -> float | None:
-        """Acts once on everything that is due; returns in how many seconds to act again."""
+        """Acts once on everything that is due.
+
+        Returns:
+            In how many of the machine's seconds to act again, if nothing rings before.
+        """
         self._state.sweep()
         self._send_away()
         endpoints = list(self._state.control.endpoints.values())
         # Last: a worker that is started now has a time limit, too.
         waits = [*map(self._carry_out, endpoints), self._state.next_due_s()]
+        return min((each for each in waits if each is not None), default=None)
+
+    def next_due_s(self) -> float | None:
+        """Returns in how many seconds of the emulator's clock time alone changes something."""
+        plans = map(self._plan, self._state.control.endpoints.values())
+        waits = [*(each.look_again_s for each in plans), self._state.next_change_s()]
         return min((each for each in waits if each is not None), default=None)
 
     def _send_away(self) -> None:
@@ -232,8 +258,20 @@ class Scaler:
                 self._workers.stop(worker.id, worker.leaving)
 
     def _carry_out(self, endpoint: Endpoint) -> float | None:
+        todo = self._plan(endpoint)
+        for worker_id in todo.stop:
+            # It rings; `_send_away` ends it now, or when its jobs are done.
+            self._state.fleet.leave(worker_id, Leaving.IN_PEACE)
+        waits = [self._clock.real_s(todo.look_again_s)]
+        if todo.start and (pause_s := self._workers.pause_s(endpoint)) > 0:
+            waits.append(pause_s)
+        elif todo.start:
+            self._workers.start(endpoint, todo.start)
+        return min((each for each in waits if each is not None), default=None)
+
+    def _plan(self, endpoint: Endpoint) -> Plan:
         state = self._state
-        todo = plan(
+        return plan(
             endpoint,
             # More jobs than these cannot make the endpoint larger.
             state.jobs.queue(endpoint.id, endpoint.workers_max * endpoint.scaler_value + 1),
@@ -241,12 +279,3 @@ class Scaler:
             state.fleet.of(endpoint.id),
             self._clock,
         )
-        for worker_id in todo.stop:
-            # It rings; `_send_away` ends it now, or when its jobs are done.
-            state.fleet.leave(worker_id, Leaving.IN_PEACE)
-        waits = [todo.look_again_s]
-        if todo.start and (pause_s := self._workers.pause_s(endpoint.id)) > 0:
-            waits.append(pause_s)
-        elif todo.start:
-            self._workers.start(endpoint, todo.start)
-        return min((each for each in waits if each is not None), default=None)

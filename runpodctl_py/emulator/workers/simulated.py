@@ -16,13 +16,19 @@ from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
+from runpodctl_py.emulator.bells import TIME
+from runpodctl_py.emulator.workers.record import Leaving
+
 if TYPE_CHECKING:
     from runpodctl_py.emulator.bells import Bells
     from runpodctl_py.emulator.clock import Clock
     from runpodctl_py.emulator.config import Simulation
     from runpodctl_py.emulator.control.model import Endpoint
+    from runpodctl_py.emulator.ids import Ids
+    from runpodctl_py.emulator.workers.backoff import Backoffs
     from runpodctl_py.emulator.workers.fleet import Fleet
-    from runpodctl_py.emulator.workers.record import Leaving, Worker
+    from runpodctl_py.emulator.workers.mishaps import Mishaps
+    from runpodctl_py.emulator.workers.record import Worker
 
 _SDK_VERSION = "1.12.0"
 """The SDK whose failures they imitate (API reference 5.6)."""
@@ -36,40 +42,107 @@ class SimulatedWorkers:
         fleet: Where they stand and get their jobs.
         bells: What tells them of jobs, and of jobs to stop.
         clock: Where the time comes from.
+        ids: Makes durations and failures repeatable, unless the simulation has a seed of its own.
+        backoffs: The pauses after starts that failed on purpose.
+        mishaps: What goes wrong on purpose as they start.
     """
 
-    def __init__(self, simulation: Simulation, fleet: Fleet, bells: Bells, clock: Clock) -> None:
+    def __init__(
+        self,
+        simulation: Simulation,
+        fleet: Fleet,
+        bells: Bells,
+        clock: Clock,
+        ids: Ids,
+        *,
+        backoffs: Backoffs,
+        mishaps: Mishaps,
+    ) -> None:
         self._simulation = simulation
         self._fleet = fleet
         self._bells = bells
         self._clock = clock
-        self._chance = random.Random(simulation.seed)  # noqa: S311 - nothing secret depends on it.
+        self._ids = ids
+        self._chance = self._decisions()
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._simulated: dict[str, SimulatedWorker] = {}
+        self._backoffs = backoffs
+        self._mishaps = mishaps
+        self._withheld: set[str] = set()
 
     async def open(self) -> None:
         """Has nothing to prepare."""
 
     def start(self, endpoint: Endpoint, count: int) -> None:
         """Starts some workers of an endpoint; they are ready in the loop's next turn."""
+        for worker in self._fleet.of(endpoint.id):
+            if worker.unhealthy and worker.id not in self._tasks:
+                self._fleet.remove(worker.id)
         for _ in range(count):
-            worker = self._fleet.add(endpoint)
-            simulated = SimulatedWorker(
-                worker, self._simulation, self._fleet, self._clock, self._chance
-            )
-            task = asyncio.create_task(self._run(simulated, worker))
-            self._tasks[worker.id] = task
-            task.add_done_callback(partial(self._ended, worker.id))
+            is_withheld = self._mishaps.withholds_room()
+            worker = self._fleet.add(endpoint, throttled=is_withheld)
+            if is_withheld:
+                self._withheld.add(worker.id)
+            else:
+                self._begin(worker)
+
+    def release(self) -> None:
+        """Starts the workers that were withheld room."""
+        withheld = [self._fleet.workers.get(each) for each in self._withheld]
+        self._withheld.clear()
+        for worker in withheld:
+            if worker is not None and worker.leaving is None:
+                self._fleet.begin(worker)
+                self._begin(worker)
+
+    def _begin(self, worker: Worker) -> None:
+        start = self._mishaps.start()
+        if start.failure is not None:
+            self._backoffs.failed(worker)
+            self._fleet.mark_unhealthy(worker.id)
+            return
+        self._backoffs.went_well(worker.endpoint_id)
+        simulated = SimulatedWorker(
+            worker,
+            self._simulation,
+            self._fleet,
+            self._clock,
+            self._chance,
+            up_at=self._clock.monotonic() + start.delay_s,
+        )
+        self._simulated[worker.id] = simulated
+        task = asyncio.create_task(self._run(simulated, worker))
+        self._tasks[worker.id] = task
+        task.add_done_callback(partial(self._ended, worker.id))
 
     def stop(self, worker_id: str, how: Leaving) -> None:  # noqa: ARG002 - there is one way only.
         """Ends a worker; jobs it still has are lost."""
         if (task := self._tasks.get(worker_id)) is not None:
             task.cancel()
         else:
+            self._withheld.discard(worker_id)
             self._fleet.remove(worker_id)
 
-    def pause_s(self, endpoint_id: str) -> float:  # noqa: ARG002 - none of them fails to start.
-        """Returns how long to wait before starting workers of an endpoint again: not at all."""
-        return 0.0
+    def pause_s(self, endpoint: Endpoint) -> float:
+        """Returns how long to wait before starting workers of an endpoint again."""
+        return self._backoffs.pause_s(endpoint)
+
+    def next_due_s(self) -> float | None:
+        """Returns in how many seconds one of them has something to do, if nothing rings before."""
+        waits = (each.next_due_s() for each in self._simulated.values())
+        return min((each for each in waits if each is not None), default=None)
+
+    async def settle(self) -> None:
+        """Has all of them do what is due; those that were sent away are gone then."""
+        ending = [each for each in self._tasks.values() if each.cancelling()]
+        await asyncio.gather(*ending, return_exceptions=True)
+        for each in list(self._simulated.values()):
+            each.step()
+
+    def forget(self) -> None:
+        """Begins its decisions anew, where they are repeatable."""
+        self._chance = self._decisions()
+        self._backoffs.clear()
 
     async def close(self) -> None:
         """Ends all workers; their jobs are left for the next start."""
@@ -78,11 +151,17 @@ class SimulatedWorkers:
             task.cancel()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
 
+    def _decisions(self) -> random.Random:
+        """Returns what decides how long jobs take, and which of them fail."""
+        if self._simulation.seed is None:
+            return self._ids.sequence("simulation")
+        return random.Random(self._simulation.seed)  # noqa: S311 - nothing secret depends on it.
+
     async def _run(self, simulated: SimulatedWorker, worker: Worker) -> None:
-        with self._bells.listen(worker.endpoint_id, worker.id) as bell:
+        with self._bells.listen(worker.endpoint_id, worker.id, TIME) as bell:
             while True:
                 bell.clear()
-                wait_s = simulated.step()
+                wait_s = self._clock.real_s(simulated.step())
                 try:
                     async with asyncio.timeout(wait_s):
                         await bell.wait()
@@ -90,7 +169,7 @@ class SimulatedWorkers:
                     continue
 
     def _ended(self, worker_id: str, _task: asyncio.Task[None]) -> None:
-        del self._tasks[worker_id]
+        del self._tasks[worker_id], self._simulated[worker_id]
         self._fleet.remove(worker_id)
 
 
@@ -120,6 +199,7 @@ class SimulatedWorker:
         fleet: Where its jobs come from, and where it reports.
         clock: Where the time comes from.
         chance: Decides about durations and failures, in the order in which jobs are taken.
+        up_at: When it is up.
     """
 
     def __init__(
@@ -129,7 +209,10 @@ class SimulatedWorker:
         fleet: Fleet,
         clock: Clock,
         chance: random.Random,
+        *,
+        up_at: float = 0.0,
     ) -> None:
+        self._up_at = up_at
         self._worker = worker
         self._simulation = simulation
         self._fleet = fleet
@@ -145,6 +228,8 @@ class SimulatedWorker:
         Returns:
             In how many seconds to do so again, if nothing rings before.
         """
+        if self._clock.monotonic() < self._up_at:
+            return self.next_due_s()
         self._report_for_duty()
         self._stop_jobs()
         now = self._clock.monotonic()
@@ -152,11 +237,21 @@ class SimulatedWorker:
             self._go_on(heapq.heappop(self._due)[2], now)
         room = self._simulation.concurrency - len(self._runs)
         taken = self._fleet.take(self._worker, room)
+        if self._worker.leaving is Leaving.AT_ONCE:
+            # It crashed as it took the last of them.
+            return None
         for job in taken:
             self._go_on(self._begun(job.id, now), now)
         if len(taken) == room and len(self._runs) < self._simulation.concurrency:
             # There may be more to take, but only after others had their turn.
             return 0.0
+        return self.next_due_s()
+
+    def next_due_s(self) -> float | None:
+        """Returns in how many seconds it is up, or one of its jobs passes its next mark."""
+        now = self._clock.monotonic()
+        if now < self._up_at:
+            return self._up_at - now
         return self._due[0][0] - now if self._due else None
 
     def _report_for_duty(self) -> None:

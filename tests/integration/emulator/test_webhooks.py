@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from runpodctl_py.emulator.bells import Bells
+from runpodctl_py.emulator.ids import Ids
 from runpodctl_py.emulator.jobs.job import Job
 from runpodctl_py.emulator.jobs.webhooks import WEBHOOKS, Deliveries, Postman
 from runpodctl_py.emulator.store import SqliteStore
@@ -152,7 +153,7 @@ class Office:
 def office() -> Iterator[Office]:
     """Nothing is owed yet."""
     clock, bells, store = FakeClock(), Bells(), SqliteStore(":memory:")
-    yield Office(clock, bells, Deliveries(store, store.load(), clock, bells.ring), store)
+    yield Office(clock, bells, Deliveries(store, store.load(), clock, Ids(), bells.ring), store)
     store.close()
 
 

@@ -48,9 +48,14 @@ async def transport() -> AsyncIterator[Transport]:
 
 
 async def ask(transport: Transport, how: str) -> Answer:
-    """Send one request: a GET, a POST that may be repeated, or one that must not be."""
-    if how == "get":
-        return await transport.get("/ep/run")
+    """Send one request: a GET, PUT or DELETE, a POST that may be repeated, or one that must not."""
+    match how:
+        case "get":
+            return await transport.get("/ep/run")
+        case "put":
+            return await transport.put("/ep/run", {"input": {}})
+        case "delete":
+            return await transport.delete("/ep/run")
     return await transport.post("/ep/run", {"input": {}}, repeatable=how == "repeatable post")
 
 
@@ -206,20 +211,21 @@ LOST_ANSWERS: dict[str, Any] = {
 }
 
 
+@pytest.mark.parametrize("how", ["post", "delete"])
 @pytest.mark.parametrize("trouble", LOST_ANSWERS.values(), ids=LOST_ANSWERS.keys())
 async def test_a_lost_answer_is_final_for_what_must_not_be_repeated(
-    runpod: respx.MockRouter, transport: Transport, trouble: Any
+    runpod: respx.MockRouter, transport: Transport, how: str, trouble: Any
 ) -> None:
     """It was sent exactly once, and the error says that it was sent."""
     route = runpod.route(url=URL).mock(side_effect=[trouble])
 
-    error = await error_of(transport, "post")
+    error = await error_of(transport, how)
 
     assert (AnswerLostError, 1) == (type(error), route.call_count)
     assert error.message.startswith("The request was sent, but api.runpod.ai ")
 
 
-@pytest.mark.parametrize("how", ["get", "repeatable post"])
+@pytest.mark.parametrize("how", ["get", "put", "repeatable post"])
 @pytest.mark.parametrize("trouble", LOST_ANSWERS.values(), ids=LOST_ANSWERS.keys())
 async def test_a_lost_answer_is_asked_for_again_where_that_is_safe(
     runpod: respx.MockRouter, transport: Transport, how: str, trouble: Any

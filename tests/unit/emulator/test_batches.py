@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from runpodctl_py.emulator.errors import JobApiError
+from runpodctl_py.emulator.ids import Ids
 from runpodctl_py.emulator.jobs.batch import KEPT_S, BatchLimits, BatchStatus
 from runpodctl_py.emulator.jobs.batch_book import BatchBook
 from runpodctl_py.emulator.jobs.batch_requests import Draft
@@ -268,6 +269,7 @@ def test_no_more_than_the_limit_of_requests_wait(world: World) -> None:
         world.store.load(),
         world.state.jobs,
         world.clock,
+        Ids(),
         limits=BatchLimits(queued=3),
     )
     with pytest.raises(JobApiError, match="more than 3 requests would wait") as refused:

@@ -1,0 +1,118 @@
+"""`local exec`: a command of the person's own, with the local RunPod around it.
+
+Owns the command's process: what it is given, the signals on their way to it, and its exit code.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from runpodctl_py.cli import options
+from runpodctl_py.cli.context import LOCAL_START_LIMIT_S, local_up_command
+from runpodctl_py.cli.output import Output
+from runpodctl_py.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from types import FrameType
+
+_FROM_KEYS = frozenset({signal.SIGINT, signal.SIGQUIT})
+"""What a terminal sends to everybody in the foreground when Ctrl-C or Ctrl-\\ is pressed."""
+_PASSED_ON = (*_FROM_KEYS, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+_ENDED_BY_SIGNAL = 128
+"""What shells add to a signal's number to make it an exit code."""
+
+
+def execute(
+    *,
+    command: Annotated[
+        list[str], typer.Argument(metavar="COMMAND...", help="What to run, with its arguments.")
+    ],
+    as_json: options.Json = False,
+) -> None:
+    """Run a command that finds the local RunPod: with the variables of `local env` set.
+
+    Uses a local RunPod that runs, or starts one that stops after the command. The command's
+    exit code is this one's.
+
+    Examples:
+      runpodctl-py local exec -- pytest tests/
+      runpodctl-py local exec -- sh -c 'echo $RUNPOD_API_BASE_URL'
+    """
+    from runpodctl_py.emulator import daemon
+    from runpodctl_py.emulator.client_variables import client_variables
+
+    if shutil.which(command[0]) is None:
+        raise UsageError(
+            f"There is no command {command[0]}",
+            hint="Name a program on the PATH, or a file that may be executed:  ./my-script",
+        )
+    folder, output = daemon.data_folder(os.environ), Output(as_json=as_json)
+    if output.draws and daemon.find_running(folder) is None:
+        output.note("Starting the local RunPod …", style="dim")
+    with daemon.joined(folder, local_up_command("--until-unused"), LOCAL_START_LIMIT_S) as running:
+        code = _run(command, client_variables(running.url, running.token))
+    raise typer.Exit(code)
+
+
+def _run(command: Sequence[str], variables: Mapping[str, str]) -> int:
+    """Run a command to its end, whatever signals come meanwhile, and return its exit code.
+
+    Raises:
+        UsageError: It cannot be started.
+    """
+    with _signals_passed_on() as pass_to:
+        try:
+            process = subprocess.Popen(  # noqa: S603 - the command the person named.
+                command, env={**os.environ, **variables}
+            )
+        except OSError as exc:
+            raise UsageError(f"{command[0]} cannot be started: {exc.strerror}") from exc
+        pass_to(process)
+        code = process.wait()
+    return code if code >= 0 else _ENDED_BY_SIGNAL - code
+
+
+@contextmanager
+def _signals_passed_on() -> Iterator[Callable[[subprocess.Popen[bytes]], None]]:
+    """Pass signals on to a process, those that came before it was named as well."""
+    target: list[subprocess.Popen[bytes]] = []
+    early: list[int] = []
+
+    def received(signum: int, _frame: FrameType | None) -> None:
+        if signum in _FROM_KEYS and _is_in_foreground():
+            return
+        if target:
+            target[0].send_signal(signum)
+        else:
+            early.append(signum)
+
+    def pass_to(process: subprocess.Popen[bytes]) -> None:
+        target.append(process)
+        for signum in early:
+            process.send_signal(signum)
+
+    # What is ignored, as under nohup, the command shall ignore, too.
+    heeded = [each for each in _PASSED_ON if signal.getsignal(each) is not signal.SIG_IGN]
+    before = {each: signal.signal(each, received) for each in heeded}
+    try:
+        yield pass_to
+    finally:
+        for signum, handler in before.items():
+            signal.signal(signum, handler)
+
+
+def _is_in_foreground() -> bool:
+    """Whether what is typed at our terminal reaches us, and so the command, which is one of us."""
+    try:
+        with open("/dev/tty", "rb") as terminal:  # noqa: PTH123 - a device, to be opened as it is.
+            return os.tcgetpgrp(terminal.fileno()) == os.getpgrp()
+    except OSError:
+        return False

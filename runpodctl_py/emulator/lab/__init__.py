@@ -1,0 +1,1 @@
+"""The laboratory: what is done to the local RunPod on purpose."""
