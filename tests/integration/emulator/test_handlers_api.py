@@ -57,9 +57,7 @@ def test_what_describes_no_handler_is_refused(
     assert (answer.status_code, "describes no handler" in answer.json()["error"]) == (400, True)
 
 
-def test_a_handler_for_which_there_is_no_room(
-    small: LocalRunPodServer, broken: dict[str, Any], tmp_path: Path
-) -> None:
+def test_a_handler_for_which_there_is_no_room(small: LocalRunPodServer, tmp_path: Path) -> None:
     """The words are RunPod's, the hint is ours."""
     running = Announcement(small.url, 0, small.token, 0, "", 0.0, until_unused=False)
     handler = Handler("mine", tmp_path / "handler.py", tmp_path / "python")
