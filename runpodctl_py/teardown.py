@@ -105,6 +105,10 @@ async def _delete_template(
         try:
             await provisioner.delete_template(name)
         except RefusedError as exc:
+            if all(each.name != name for each in await provisioner.templates()):
+                # One that was made along with its endpoint goes with it.
+                yield TeardownStep("template")
+                return
             remaining_s = deadline_s - clock.now_s()
             if remaining_s <= 0:
                 exc.hint = f"The template {name} is left. Run the same command again later."

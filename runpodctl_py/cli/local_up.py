@@ -22,6 +22,13 @@ if TYPE_CHECKING:
     from runpodctl_py.emulator.workers.handlers import Handler
     from runpodctl_py.jsontypes import JsonObject
 
+_WAYS_OUT = {
+    "quota": "Delete an endpoint that `runpodctl-py local status` shows:  "
+    "runpodctl-py teardown ENDPOINT_ID --local",
+    "simulated": "Stop it first:  runpodctl-py local down",
+}
+"""What is to be done about a refusal, by a word in it."""
+
 _ASK_LIMIT_S = 20.0
 _TRIAL_LIMIT_S = 30.0
 """Longer than the local RunPod waits for the first worker of a handler."""
@@ -281,10 +288,9 @@ async def serve(running: Announcement, handler: Handler, *, is_watched: bool) ->
         try:
             posted = await transport.post("/_local/handlers", body, hold_s=_TRIAL_LIMIT_S)
         except RefusedError as exc:
-            exc.hint = (
-                "Delete an endpoint that is in its way, `runpodctl-py local status` lists them:  "
-                "runpodctl-py teardown ENDPOINT_ID --local"
-            )
+            for word, way_out in _WAYS_OUT.items():
+                if word in str(exc):
+                    exc.hint = way_out
             raise
     answer: Any = posted.body
     worker = answer["worker"]

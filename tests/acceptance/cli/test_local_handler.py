@@ -93,7 +93,11 @@ def test_a_handler_that_changes_while_it_works(developer: Person, data: Path) ->
     assert "--strict cannot be changed" in late.error["message"]
     again = developer.run(*own, "--endpoint", "another")
     assert (again.code, again.events[0]["endpoint"]) == (0, "another")
+    gone = developer.run("teardown", again.events[0]["endpoint_id"], "--yes", "--local", "--json")
+    assert (gone.code, "error" in gone.stdout) == (0, False)
     developer.run("local", "down")
+    named = developer.run("local", "logs", "-e", "my-model", "--json")
+    assert (named.code, place in named.error["hint"]) == (3, True)
     assert_nothing_is_left(data)
 
 
