@@ -230,6 +230,8 @@ class Session:
                 self._context.output.note(error.traceback.rstrip(), style="dim")
             else:
                 more = f"Traceback:  {self._again('status', summary.job.job_id)} --verbose"
+        elif isinstance(error, JobFailedError) and self._context.settings.is_local:
+            more = f"What it printed:  runpodctl-py local logs --job {summary.job.job_id}"
         error.hint = "\n".join(filter(None, (error.hint, more))) or None
         raise error
 

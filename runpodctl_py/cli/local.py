@@ -309,8 +309,12 @@ def _no_logs(wanted: Wanted) -> NotFoundError:
         "job": wanted.job_id,
     }
     named = " and ".join(f"{noun} {each}" for noun, each in of.items() if each)
+    folder = _daemon().data_folder(os.environ) / "logs"
+    ids = sorted(each.name for each in folder.iterdir()) if folder.is_dir() else []
     return NotFoundError(
-        f"There are no logs of {named}", hint="Which there are:  runpodctl-py local status"
+        f"There are no logs of {named}",
+        hint=f"There are those of the endpoints {', '.join(ids) or '(none yet)'}; "
+        "by name they are found while the local RunPod runs",
     )
 
 

@@ -14,13 +14,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from runpodctl_py.errors import ConflictError, EmulatorError, UsageError
+from runpodctl_py.errors import ConflictError, EmulatorError, RefusedError, UsageError
 
 if TYPE_CHECKING:
     from runpodctl_py.emulator.config import EmulatorConfig, Simulation
     from runpodctl_py.emulator.daemon import Announcement
     from runpodctl_py.emulator.workers.handlers import Handler
     from runpodctl_py.jsontypes import JsonObject
+
+_WAYS_OUT = {
+    "quota": "Delete an endpoint that `runpodctl-py local status` shows:  "
+    "runpodctl-py teardown ENDPOINT_ID --local",
+    "simulated": "Stop it first:  runpodctl-py local down",
+}
+"""What is to be done about a refusal, by a word in it."""
 
 _ASK_LIMIT_S = 20.0
 _TRIAL_LIMIT_S = 30.0
@@ -171,10 +178,12 @@ class OwnHandler:
         path = self.handler.absolute()
         if not path.is_file():
             raise UsageError(
-                f"There is no file {self.handler}",
+                f"{self.handler} is a folder"
+                if path.is_dir()
+                else f"There is no file {self.handler}",
                 hint="Name the Python file that calls runpod.serverless.start",
             )
-        name = self.endpoint or default_name(path)
+        name = default_name(path) if self.endpoint is None else self.endpoint
         if not NAME.fullmatch(name):
             raise UsageError(
                 f"{name!r} cannot be an endpoint's name here: letters, digits, '.', '_' and '-'",
@@ -283,7 +292,13 @@ async def serve(running: Announcement, handler: Handler, *, is_watched: bool) ->
         "reload": is_watched,
     }
     async with Transport(running.url, running.token) as transport:
-        posted = await transport.post("/_local/handlers", body, hold_s=_TRIAL_LIMIT_S)
+        try:
+            posted = await transport.post("/_local/handlers", body, hold_s=_TRIAL_LIMIT_S)
+        except RefusedError as exc:
+            for word, way_out in _WAYS_OUT.items():
+                if word in str(exc):
+                    exc.hint = way_out
+            raise
     answer: Any = posted.body
     worker = answer["worker"]
     served = Served(handler.name, answer["endpointId"], worker["id"], worker["state"])

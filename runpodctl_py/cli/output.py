@@ -58,6 +58,8 @@ def paint(text: str, style: Style, stream: TextIO) -> str:
 
 def printable(text: str) -> str:
     """Return text from outside without what would move a cursor or ring a bell."""
+    if text.isprintable():
+        return text
     return "".join(c if c.isprintable() or c in "\n\t" else "�" for c in text)
 
 

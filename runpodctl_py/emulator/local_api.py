@@ -94,13 +94,16 @@ class LocalApi:
         """POST /_local/handlers: serves a handler of the person's own, and tries it.
 
         The answer comes when its first worker is up or has failed, or after a while; it names the
-        worker's state and what it wrote last.
+        worker's state and what it wrote last. An endpoint made for a handler that fails is gone
+        again, unless its file is watched: then it may come to work.
         """
         given = bodies.parse_object(await bodies.read(request, _BODY_LIMIT_BYTES))
         handler, is_watched = _handler(given), bool(given.get("reload"))
         if isinstance(self.host, SimulatedWorkers):
             raise JobApiError(HTTPStatus.CONFLICT, "its workers are simulated and run no handler")
-        self.reloader.forget(handler.name)
+        known = set(self.state.control.endpoints)
+        if not self.reloader.watches(handler):
+            self.reloader.forget(handler.name)
         try:
             if is_watched:
                 self.reloader.watch(handler)
@@ -112,6 +115,8 @@ class LocalApi:
         worker = self.state.fleet.of(endpoint.id)[-1]
         await hold(request, self.bells, (SCALER,), lambda: _is_settled(worker), _TRIAL_S)
         lines = read_tail(worker.log_path, _TOLD_LINES) if worker.log_path else []
+        if worker.unhealthy and not is_watched and endpoint.id not in known:
+            self.state.delete_endpoint(endpoint.id)
         return bodies.answer(
             {
                 "endpointId": endpoint.id,

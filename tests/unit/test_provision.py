@@ -683,6 +683,20 @@ async def test_a_template_that_was_just_in_use_is_tried_again(account: Account) 
     assert account.saved_templates == {}
 
 
+async def test_a_template_that_went_with_its_endpoint_is_done(account: Account) -> None:
+    """RunPod does not find it any more: nothing is tried again."""
+    have(account, template(), endpoint())
+    account.troubles["delete_template"] = RefusedError("RunPod says: Unable to find template")
+    steps = []
+
+    async for step in tear_down(account, Teardown(endpoint(), template()), StillClock()):
+        steps.append(step.kind)
+        if step.kind == "endpoint":
+            account.saved_templates.clear()
+
+    assert steps == ["workers", "endpoint", "template"]
+
+
 async def test_a_template_that_stays_in_use_is_left(account: Account) -> None:
     """After the limit, with RunPod's words and what is left to do."""
     have(account, template(), endpoint())

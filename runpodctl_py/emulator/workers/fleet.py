@@ -55,6 +55,8 @@ class Fleet:
         """Called with each worker that was handed a job; for each job."""
         self.on_removed: list[Callable[[Worker], None]] = []
         """Called with each worker that is gone."""
+        self.on_lost: list[Callable[[Worker, str, str], None]] = []
+        """Called with a worker, a job it had and has lost, and what the worker did."""
 
     # Their coming and going.
 
@@ -93,12 +95,12 @@ class Fleet:
         for tell in self.on_added:
             tell(worker)
 
-    def remove(self, worker_id: str) -> None:
+    def remove(self, worker_id: str, why: str = "is gone") -> None:
         """Notes that a worker is gone; the jobs it still had are lost."""
         if (worker := self.workers.pop(worker_id, None)) is not None:
             # A poll of it may still be held; it must not be handed a job any more.
             worker.leave(Leaving.AT_ONCE)
-            self._lose(worker, worker.jobs)
+            self._lose(worker, worker.jobs, why)
             for tell in self.on_removed:
                 tell(worker)
         self._ring(SCALER)
@@ -108,7 +110,7 @@ class Fleet:
         if (worker := self.workers.get(worker_id)) is not None:
             worker.unhealthy = True
             worker.leaving = None
-            self._lose(worker, worker.jobs)
+            self._lose(worker, worker.jobs, "is unhealthy")
             self._ring(SCALER)
 
     def begin_stop(self) -> None:
@@ -138,7 +140,7 @@ class Fleet:
         worker.polled(self._clock.monotonic())
         if not holds_jobs:
             worker.stopped(frozenset(worker.stopping))
-            self._lose(worker, worker.jobs)
+            self._lose(worker, worker.jobs, "refused it, or forgot it, and asks for another one")
         return worker if worker.serving else None
 
     def take(self, worker: Worker, limit: int) -> list[Job]:
@@ -174,7 +176,8 @@ class Fleet:
             self.mark_unhealthy(worker_id)
             self.leave(worker_id, Leaving.IN_PEACE)
             return
-        self._lose(worker, worker.missing_from_ping(frozenset(job_ids)))
+        missing = worker.missing_from_ping(frozenset(job_ids))
+        self._lose(worker, missing, "has left it out of two pings")
 
     def progress(self, worker_id: str, job_id: str, output: Any) -> None:
         """Notes a progress update; one for a job that is over is ignored (5.5)."""
@@ -243,7 +246,7 @@ class Fleet:
             worker.ask_to_stop(self._clock.machine())
             self._ring(worker.id)
             return
-        self._lose(worker, worker.jobs)
+        self._lose(worker, worker.jobs, "was silent for too long")
         self.leave(worker.id, Leaving.AT_ONCE)
 
     def _has(self, worker_id: str, job_id: str) -> bool:
@@ -256,7 +259,7 @@ class Fleet:
         if worker.due_to_go:
             self._ring(worker.id)
 
-    def _lose(self, worker: Worker, job_ids: Iterable[str]) -> None:
+    def _lose(self, worker: Worker, job_ids: Iterable[str], why: str) -> None:
         """Takes jobs from a worker that lost them: they are queued once more, or failed."""
         for job_id in list(job_ids):
             self._let_go(worker, job_id)
@@ -264,6 +267,8 @@ class Fleet:
                 self._jobs.put_back(self._jobs[job_id])
             else:
                 self._jobs.lose(job_id)
+                for tell in self.on_lost:
+                    tell(worker, job_id, why)
 
     def _worker_of(self, job: Job) -> Worker | None:
         return self.workers.get(job.worker_id or "")

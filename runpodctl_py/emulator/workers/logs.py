@@ -27,6 +27,8 @@ _TIME_BYTES = 27
 _STAMPED = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z) (.*)", re.DOTALL)
 _FIRST_WORDS, _LAST_WORDS = "Started.", "Finished."
 """What the SDK says of a job before its handler runs, and when its result is posted."""
+_LOST_WORDS = "The job was lost: its worker "
+"""What we say of a job that ended with its worker, in the SDK's way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,12 @@ def parse(raw: str) -> LogLine:
     """Returns a line of a log; one without a time is text only."""
     stamped = _STAMPED.fullmatch(raw)
     return LogLine(*stamped.groups()) if stamped else LogLine("", raw)
+
+
+def loss_text(job_id: str, why: str) -> str:
+    """Returns the line that tells of a job that its worker has lost, and how."""
+    message = f"{_LOST_WORDS}{why}."
+    return json.dumps({"requestId": job_id, "message": message, "level": "ERROR"})
 
 
 def message_of(text: str) -> Message | None:
@@ -224,9 +232,8 @@ class JobLines:
         if message.job_id != self._job_id:
             return False
         # More about it may come after its end; it may also begin once more, when it is retried.
-        self._is_over = message.text.endswith(_LAST_WORDS) or (
-            self._is_over and not message.text.endswith(_FIRST_WORDS)
-        )
+        ends = message.text.endswith(_LAST_WORDS) or message.text.startswith(_LOST_WORDS)
+        self._is_over = ends or (self._is_over and not message.text.endswith(_FIRST_WORDS))
         self._is_open = not self._is_over
         return True
 

@@ -24,7 +24,7 @@ from runpodctl_py.emulator.workers.images import (
     inherited_environment,
     platform_environment,
 )
-from runpodctl_py.emulator.workers.logs import time_text
+from runpodctl_py.emulator.workers.logs import loss_text, time_text
 from runpodctl_py.emulator.workers.mishaps import NoMishaps
 from runpodctl_py.emulator.workers.record import Leaving
 from runpodctl_py.errors import EmulatorError
@@ -77,6 +77,7 @@ class Workers:
         self._withheld: set[str] = set()
         self._cold: dict[str, asyncio.Event] = {}
         self._tasks: dict[tuple[str, Leaving | None], asyncio.Task[None]] = {}
+        state.fleet.on_lost.append(self._note_loss)
 
     async def open(self) -> None:
         """Starts the guard; no worker yet."""
@@ -245,7 +246,7 @@ class Workers:
             self._backoffs.failed(worker)
         else:
             self._backoffs.went_well(worker.endpoint_id)
-        self._state.fleet.remove(worker.id)
+        self._state.fleet.remove(worker.id, _end_of(code))
 
     async def _leave_in_peace(self, worker_id: str) -> None:
         """SIGTERM, then a grace; it gets no jobs any more, and its polls are let go (5.10.6)."""
@@ -272,9 +273,19 @@ class Workers:
 
     def _note(self, worker: Worker, line: str) -> None:
         """Tells whoever looks at the emulator, and whoever reads the worker's log."""
+        self._warn(worker, line)
+        self._write(worker, line)
+
+    def _note_loss(self, worker: Worker, job_id: str, why: str) -> None:
+        self._warn(worker, f"job {job_id} was lost: its worker {why}")
+        self._write(worker, loss_text(job_id, why))
+
+    def _warn(self, worker: Worker, line: str) -> None:
         endpoint = self._state.control.endpoints.get(worker.endpoint_id)
         name = worker.endpoint_id if endpoint is None else endpoint.name
         _log.warning("%s, version %d: %s", name, worker.version, line)
+
+    def _write(self, worker: Worker, line: str) -> None:
         # That its log cannot be written must not keep the state from learning what became of it.
         with suppress(OSError), self._log_path(worker).open("a", encoding="utf-8") as log:
             # The machine's time, as in the lines that the worker's process writes.
@@ -292,3 +303,13 @@ class Workers:
         folder = self._folder_path(worker.id)
         folder.mkdir(parents=True)
         return folder
+
+
+def _end_of(code: int) -> str:
+    """Returns how a process ended, as `Popen.returncode` tells it."""
+    if code >= 0:
+        return f"ended with exit code {code}"
+    try:
+        return f"was ended by {signal.Signals(-code).name}"
+    except ValueError:
+        return f"was ended by signal {-code}"

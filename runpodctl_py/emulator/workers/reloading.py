@@ -34,7 +34,7 @@ class Reloader:
     def __init__(self, state: State, on_release: Callable[[Endpoint], None]) -> None:
         self._state = state
         self._on_release = on_release
-        self._watches: dict[str, asyncio.Task[None]] = {}
+        self._watches: dict[str, tuple[Handler, asyncio.Task[None]]] = {}
 
     def watch(self, handler: Handler) -> None:
         """Watches from now on, instead of what the handler of this name was before.
@@ -50,11 +50,17 @@ class Reloader:
                 hint="Install it:  pip install 'runpodctl-py[local]'",
             ) from error
         self.forget(handler.name)
-        self._watches[handler.name] = asyncio.create_task(self._watch(handler))
+        self._watches[handler.name] = handler, asyncio.create_task(self._watch(handler))
+
+    def watches(self, handler: Handler) -> bool:
+        """Returns whether this very handler is watched already."""
+        watched, _ = self._watches.get(handler.name, (None, None))
+        return watched == handler
 
     def forget(self, name: str) -> None:
         """Watches the handler of this name no longer."""
-        if (watch := self._watches.pop(name, None)) is not None:
+        _, watch = self._watches.pop(name, (None, None))
+        if watch is not None:
             watch.cancel()
 
     def forget_all(self) -> None:
@@ -64,9 +70,10 @@ class Reloader:
 
     async def close(self) -> None:
         """Stops watching."""
-        for watch in self._watches.values():
+        watches = [watch for _, watch in self._watches.values()]
+        for watch in watches:
             watch.cancel()
-        await asyncio.gather(*self._watches.values(), return_exceptions=True)
+        await asyncio.gather(*watches, return_exceptions=True)
 
     async def _watch(self, handler: Handler) -> None:
         from watchfiles import PythonFilter, awatch
@@ -75,8 +82,8 @@ class Reloader:
             try:
                 endpoint = release(self._state, handler)
             except (ControlPlaneError, EmulatorError) as error:
-                _log.warning("%s has changed, and cannot be served anew: %s", handler.path, error)
+                _log.warning("%s: its code has changed, and %s", handler.name, error)
                 continue
             if endpoint is not None:
-                _log.info("%s has changed: version %d", handler.path, endpoint.version)
+                _log.info("%s: its code has changed, version %d", handler.name, endpoint.version)
                 self._on_release(endpoint)

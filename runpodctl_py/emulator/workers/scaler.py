@@ -5,8 +5,9 @@
 first worker starts at once, because nobody pays for it. Jobs of low priority start none (4.2).
 
 A new version of an endpoint replaces its workers one after the other (a rolling release): those
-of an old version get no more jobs and go when theirs are done, idle ones at once. As long as old
-ones are at work, new ones fill up what is left of `workersMax`; one of them may always come.
+of an old version get no more jobs and go when theirs are done, idle ones at once, but for those
+that `workersMin` keeps until there is a new one that is ready. As long as there are old ones, new
+ones fill up what is left of `workersMax`; one of them may always come.
 """
 
 from __future__ import annotations
@@ -85,8 +86,9 @@ def plan(
 
 def _room(endpoint: Endpoint, workers: Sequence[Worker]) -> int:
     """Returns how many workers of the endpoint's present version there may be."""
-    old_at_work = sum(1 for each in workers if each.jobs and each.version != endpoint.version)
-    return min(endpoint.workers_max, max(1, endpoint.workers_max - old_at_work))
+    outdated = [each for each in workers if each.version != endpoint.version]
+    there = sum(1 for each in outdated if each.jobs or each.serving)
+    return min(endpoint.workers_max, max(1, endpoint.workers_max - there))
 
 
 def _wanted(
@@ -132,8 +134,11 @@ def _superfluous(
     endpoint: Endpoint, serving: Sequence[Worker], starting: int, clock: Clock
 ) -> tuple[str, ...]:
     """Returns the workers that may go: outdated, too many, or idle for too long."""
-    outdated = [each.id for each in serving if each.version != endpoint.version]
     current = [each for each in serving if each.version == endpoint.version]
+    outdated = [each for each in serving if each.version != endpoint.version]
+    idle = [each for each in outdated if each.ready and not each.jobs]
+    missing = max(0, endpoint.workers_min - sum(each.ready for each in current))
+    kept = idle[:missing]
     stop: list[str] = []
     for worker in sorted(
         current, key=lambda each: (each.idle_since is None, each.idle_since or 0.0)
@@ -143,7 +148,7 @@ def _superfluous(
         bored = left > endpoint.workers_min and _idle_for(worker, clock) >= endpoint.idle_timeout
         if too_many or bored:
             stop.append(worker.id)
-    return (*outdated, *stop)
+    return (*(each.id for each in outdated if each not in kept), *stop)
 
 
 def _idle_for(worker: Worker, clock: Clock) -> float:

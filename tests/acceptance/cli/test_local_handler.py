@@ -93,7 +93,11 @@ def test_a_handler_that_changes_while_it_works(developer: Person, data: Path) ->
     assert "--strict cannot be changed" in late.error["message"]
     again = developer.run(*own, "--endpoint", "another")
     assert (again.code, again.events[0]["endpoint"]) == (0, "another")
+    gone = developer.run("teardown", again.events[0]["endpoint_id"], "--yes", "--local", "--json")
+    assert (gone.code, "error" in gone.stdout) == (0, False)
     developer.run("local", "down")
+    named = developer.run("local", "logs", "-e", "my-model", "--json")
+    assert (named.code, place in named.error["hint"]) == (3, True)
     assert_nothing_is_left(data)
 
 
@@ -120,3 +124,11 @@ def test_simulated_workers_complete_jobs(developer: Person, data: Path) -> None:
     assert (said.code, said.events[-1]["status"]) == (0, "COMPLETED"), said
     assert list(data.glob("logs/*/*")) == []
     assert json.loads((data / "emulator.json").read_text())["until_unused"] is False
+
+
+def test_a_job_that_fails_leads_to_its_log(developer: Person) -> None:
+    """On the local RunPod everybody can read what its worker printed."""
+    developer.run("local", "up", "--detach", "--simulate", "fail=1")
+    said = developer.run("submit", "-t", "text_processing", "--local", "--json")
+    assert (said.code, said.error["error"]) == (10, "job_failed")
+    assert f"runpodctl-py local logs --job {said.events[-1]['id']}" in said.error["hint"]

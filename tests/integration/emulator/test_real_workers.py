@@ -86,7 +86,9 @@ def test_a_crash_is_retried_once(client: Client) -> None:
     assert (final["status"], final["retries"]) == ("FAILED", 1)
     logs = list((client.server.data_folder / "logs" / endpoint_id).glob("*.log"))
     assert len(logs) == 2
-    assert f'"{final["id"]}"' in (logs[0].parent / f"{final['workerId']}.log").read_text("utf-8")
+    log = (logs[0].parent / f"{final['workerId']}.log").read_text("utf-8")
+    assert f'"{final["id"]}"' in log
+    assert "The job was lost: its worker ended with exit code 7." in log
 
 
 @pytest.mark.proves("rule: cancel-running")

@@ -100,6 +100,8 @@ def test_a_handler_is_described(tmp_path: Path) -> None:
         (OwnHandler(reload=True), [], "--reload is about a handler, and none is named"),
         (OwnHandler(), ["--size"], "--size is about a handler, and none is named"),
         (OwnHandler(handler=Path("no.py")), [], "There is no file no.py"),
+        (OwnHandler(handler=Path(__file__).parent), [], f"{Path(__file__).parent} is a folder"),
+        (OwnHandler(handler=Path(__file__), endpoint=""), [], "'' cannot be an endpoint's"),
         (OwnHandler(handler=Path(__file__), endpoint="a b"), [], "'a b' cannot be an endpoint's"),
         (OwnHandler(handler=Path(__file__), python=Path("no")), [], "no is no interpreter that"),
         (

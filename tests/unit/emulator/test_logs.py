@@ -14,6 +14,7 @@ from runpodctl_py.emulator.workers.logs import (
     Message,
     follow,
     lines_of_job,
+    loss_text,
     message_of,
     parse,
     read_tail,
@@ -186,6 +187,17 @@ def test_a_job_that_ended_its_worker_has_the_last_words() -> None:
     """What a crash prints comes after everything the SDK said."""
     lines = [at(1, sdk("j1", "Started.")), at(2, "Traceback (most recent call last):")]
     assert list(lines_of_job(lines, "j1")) == lines
+
+
+def test_a_lost_job_has_no_lines_behind_its_loss() -> None:
+    """Its worker may live on; one that never began is found by its loss."""
+    lost = loss_text("j1", "forgot it")
+    texts = [sdk("j1", "Started."), "printed", lost, "printed by others"]
+    lines = [at(each, text) for each, text in enumerate(texts)]
+    assert list(lines_of_job(lines, "j1")) == lines[:3]
+    assert list(lines_of_job(lines[2:], "j1")) == [lines[2]]
+    told = Message("j1", "The job was lost: its worker forgot it.", "ERROR")
+    assert message_of(lost) == told
 
 
 def test_a_retried_job_begins_anew() -> None:

@@ -168,6 +168,26 @@ def test_a_release_replaces_busy_workers_one_after_the_other(world: World) -> No
     assert ask(world, endpoint).start == 1
 
 
+@pytest.mark.proves("rule: rolling-release", "rule: workers-min")
+def test_a_release_keeps_idle_workers_warm_until_others_are(world: World) -> None:
+    """As many as workersMin asks for, one by one; they serve until they are replaced."""
+    endpoint = world.endpoint(workers_max=3, workers_min=2)
+    first, second = world.worker(endpoint), world.worker(endpoint)
+    world.state.change_endpoint(endpoint.id, gpu_ids="ADA_24")
+    endpoint = world.state.endpoint(endpoint.id)
+    todo = ask(world, endpoint)
+    assert (todo.start, todo.stop) == (1, ())
+    world.state.fleet.add(endpoint)
+    todo = ask(world, endpoint)
+    assert (todo.start, todo.stop) == (0, ())
+    world.submit(endpoint)
+    assert len(world.state.fleet.take(first, 1)) == 1
+    world.worker(endpoint)
+    assert ask(world, endpoint).stop == (first.id,)
+    world.worker(endpoint)
+    assert set(ask(world, endpoint).stop) == {first.id, second.id}
+
+
 @pytest.mark.proves("rule: worker-states")
 def test_throttled_workers_wait_as_long_as_they_are_wanted(world: World) -> None:
     """They count, so that no more are asked for, and go when their jobs are gone."""
