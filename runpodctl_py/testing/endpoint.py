@@ -6,11 +6,11 @@ own clients work on the same endpoint.
 
 from __future__ import annotations
 
+import secrets
 import sys
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http import HTTPStatus
-from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,8 +33,6 @@ _LONGEST_WAIT_S = 300.0
 _SHORTEST_WAIT_S = 1.0
 _IDLE_TIMEOUT_S = 300
 """A test's endpoint keeps its worker until it is deleted."""
-_NUMBERS = count(1)
-"""Makes names of endpoints unique: one file may be served twice at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +133,8 @@ def served(
     """
     if not handler.is_file():
         raise EmulatorError(f"there is no handler {handler}")
-    name = f"{default_name(handler)}-{next(_NUMBERS)}"
+    # One file may be served twice at once.
+    name = f"{default_name(handler)}-{secrets.token_hex(3)}"
     made = _ask(server, "POST", "/v2/serverless", json=_endpoint(name, env, workers_max))
     endpoint = LocalEndpoint(made["id"], f"{server.url}/v2/{made['id']}", server)
     try:
