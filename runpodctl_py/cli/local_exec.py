@@ -23,9 +23,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from types import FrameType
 
-_FROM_KEYS = frozenset({signal.SIGINT, signal.SIGQUIT})
+_FROM_KEYS = frozenset({"SIGINT", "SIGQUIT"})
 """What a terminal sends to everybody in the foreground when Ctrl-C or Ctrl-\\ is pressed."""
-_PASSED_ON = (*_FROM_KEYS, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+_PASSED_ON = (*_FROM_KEYS, "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2")
+"""By name: not every system has all of them."""
 _ENDED_BY_SIGNAL = 128
 """What shells add to a signal's number to make it an exit code."""
 
@@ -87,7 +88,7 @@ def _signals_passed_on() -> Iterator[Callable[[subprocess.Popen[bytes]], None]]:
     early: list[int] = []
 
     def received(signum: int, _frame: FrameType | None) -> None:
-        if signum in _FROM_KEYS and _is_in_foreground():
+        if signal.Signals(signum).name in _FROM_KEYS and _is_in_foreground():
             return
         if target:
             target[0].send_signal(signum)
@@ -100,7 +101,8 @@ def _signals_passed_on() -> Iterator[Callable[[subprocess.Popen[bytes]], None]]:
             process.send_signal(signum)
 
     # What is ignored, as under nohup, the command shall ignore, too.
-    heeded = [each for each in _PASSED_ON if signal.getsignal(each) is not signal.SIG_IGN]
+    known = [each for each in signal.Signals if each.name in _PASSED_ON]
+    heeded = [each for each in known if signal.getsignal(each) is not signal.SIG_IGN]
     before = {each: signal.signal(each, received) for each in heeded}
     try:
         yield pass_to

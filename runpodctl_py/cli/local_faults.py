@@ -27,10 +27,10 @@ _PATH = "/_local/faults"
 
 
 @app.callback()
-def faults(context: typer.Context) -> None:
+def faults(context: typer.Context, *, as_json: options.Json = False) -> None:
     """Faults on purpose: HTTP errors, lost connections, crashes. Alone: which are set."""
     if context.invoked_subcommand is None:
-        list_faults()
+        list_faults(as_json=as_json)
 
 
 @app.command("list")
@@ -68,6 +68,7 @@ def set_faults(
       runpodctl-py local faults set 'run:429:2s*3' 'status:drop@0.1'
       runpodctl-py local faults set --add 'job-done:500*1' 'worker:crash@2' 'coldstart:30s'
     """
+    found_running()
     from runpodctl_py.emulator.lab.faults import parse_fault
 
     for each in given:

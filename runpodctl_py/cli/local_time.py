@@ -28,10 +28,10 @@ _HOLD_S = 600.0
 
 
 @app.callback()
-def virtual_time(context: typer.Context) -> None:
+def virtual_time(context: typer.Context, *, as_json: options.Json = False) -> None:
     """Time as you need it: freeze it, let half an hour pass at once. Alone, it shows it."""
     if context.invoked_subcommand is None:
-        show()
+        show(as_json=as_json)
 
 
 @app.command()

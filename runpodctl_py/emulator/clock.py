@@ -142,6 +142,7 @@ class VirtualClock:
 
     def take_up(self, kept: Mapping[str, float | bool]) -> None:
         """Goes on from where it was: what was written down must not lie in the future."""
+        self.reset()
         ahead_s = kept["now"] - time.time() if kept["frozen"] else kept["ahead_s"]
         self._wall.move(ahead_s)
         if kept["frozen"]:

@@ -53,6 +53,9 @@ def runpod_local(
     """A local RunPod, which official clients and processes find in tests that use it."""
     from runpodctl_py.testing.server import LocalRunPodServer
 
+    # It reads the variables as it is imported; in a test, it would keep the local ones for ever.
+    with suppress(ImportError):
+        import runpod  # noqa: F401
     folder = tmp_path_factory.mktemp("runpod")
     with _hints_told(), LocalRunPodServer(folder, **runpod_local_options) as server:
         signpost = pytestconfig.stash[_SIGNPOST] = _Signpost(server)

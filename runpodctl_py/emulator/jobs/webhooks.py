@@ -98,7 +98,7 @@ class Deliveries:
         self._clock = clock
         self._ids = ids
         self._ring = ring
-        self._handed_out: set[str] = set()
+        self._handed_out: dict[str, Delivery] = {}
         self._order = count()
         self._waiting: list[tuple[float, int, Delivery]] = []
         for fields in kept.of(_KIND):
@@ -118,20 +118,18 @@ class Deliveries:
         taken: list[Delivery] = []
         while len(taken) < limit and self._waiting and self._waiting[0][0] <= self._clock.now():
             taken.append(heapq.heappop(self._waiting)[-1])
-            self._handed_out.add(taken[-1].id)
+            self._handed_out[taken[-1].id] = taken[-1]
         return taken
 
     def delivered(self, delivery: Delivery) -> None:
         """Notes that the receiver has it."""
-        self._handed_out.discard(delivery.id)
-        self._store.drop(_KIND, delivery.id)
+        if self._was_handed_out(delivery):
+            self._store.drop(_KIND, delivery.id)
 
     def failed(self, delivery: Delivery, problem: str) -> None:
         """Notes that a try came to nothing: it is due again after a pause, or given up."""
-        if delivery.id not in self._handed_out:
-            # All was forgotten meanwhile.
+        if not self._was_handed_out(delivery):
             return
-        self._handed_out.remove(delivery.id)
         failures = delivery.failures + 1
         _log.warning(
             "webhook of job %s to %s: %s (try %d of %d)",
@@ -165,6 +163,16 @@ class Deliveries:
         """Forgets everything, tries that go on among it; the store has been emptied."""
         self._waiting.clear()
         self._handed_out.clear()
+
+    def _was_handed_out(self, delivery: Delivery) -> bool:
+        """Takes back what was handed out; nothing, if all was forgotten meanwhile.
+
+        With a seed another delivery may have the same id by now.
+        """
+        if self._handed_out.get(delivery.id) is not delivery:
+            return False
+        del self._handed_out[delivery.id]
+        return True
 
     def _keep(self, delivery: Delivery) -> None:
         self._store.put(_KIND, delivery.id, asdict(delivery))

@@ -141,7 +141,9 @@ class Passage:
                 raise ValueError(f"{seconds:.0f} s cannot pass: time goes on until the year 2100")
             await self._settle()
             while (left_s := end - clock.now()) > 0:
-                clock.advance(min(left_s, self._next_due_s() or left_s))
+                due_s = self._next_due_s()
+                # A hair at the least: less may be lost in the clock's large numbers.
+                clock.advance(left_s if due_s is None else min(left_s, max(due_s, _A_HAIR_S)))
                 self._changed()
                 await self._settle()
 

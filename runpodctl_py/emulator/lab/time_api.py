@@ -68,7 +68,10 @@ class TimeApi:
 def _seconds(given: Any) -> float:
     if isinstance(given, bool) or not isinstance(given, int | float):
         raise bad_request(f"seconds must be a number, not {given!r}")
-    return given
+    try:
+        return float(given)
+    except OverflowError as error:
+        raise bad_request("seconds is too large") from error
 
 
 OPERATIONS: Mapping[str, tuple[str, tuple[str, ...]]] = {

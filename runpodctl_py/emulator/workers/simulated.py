@@ -68,7 +68,7 @@ class SimulatedWorkers:
         self._simulated: dict[str, SimulatedWorker] = {}
         self._backoffs = backoffs
         self._mishaps = mishaps
-        self._withheld: set[str] = set()
+        self._withheld: dict[str, None] = {}
 
     async def open(self) -> None:
         """Has nothing to prepare."""
@@ -82,7 +82,7 @@ class SimulatedWorkers:
             is_withheld = self._mishaps.withholds_room()
             worker = self._fleet.add(endpoint, throttled=is_withheld)
             if is_withheld:
-                self._withheld.add(worker.id)
+                self._withheld[worker.id] = None
             else:
                 self._begin(worker)
 
@@ -120,7 +120,7 @@ class SimulatedWorkers:
         if (task := self._tasks.get(worker_id)) is not None:
             task.cancel()
         else:
-            self._withheld.discard(worker_id)
+            self._withheld.pop(worker_id, None)
             self._fleet.remove(worker_id)
 
     def pause_s(self, endpoint: Endpoint) -> float:

@@ -258,7 +258,7 @@ def test_faults_from_the_command_line(tmp_path: Path) -> None:
         added = person.run("local", "faults", "set", "--add", "status:drop@0.1", "--json").document
         assert [each["fault"] for each in added["faults"]] == ["status:drop@0.1"]
         assert person.run("health", "nowhere", "--local").code == 3
-        listed = person.run("local", "faults").document["faults"]
+        listed = person.run("local", "faults", "--json").document["faults"]
         assert [(each["fault"], each["struck"]) for each in listed] == [
             *(("health:404*1", 1), ("run:429*3", 0), ("status:drop@0.1", 0))
         ]

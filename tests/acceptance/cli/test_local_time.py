@@ -38,7 +38,7 @@ def test_a_result_expires_while_we_look_on(newcomer: Person) -> None:
     assert passed.stderr.startswith("✓ 1 min 0 s passed: it is 20")
     done = newcomer.run(*where)
     assert (done.code, done.document["status"]) == (0, "COMPLETED")
-    shown = newcomer.run("local", "time").document
+    shown = newcomer.run("local", "time", "--json").document
     assert (shown["frozen"], shown["ahead"] <= 60) == (True, True)
     gone_on = newcomer.run("local", "time", "advance", "30m", "--json").document
     assert gone_on["now"] == pytest.approx(shown["now"] + 1800, abs=SECOND_S)

@@ -97,3 +97,16 @@ def test_after_a_reset_only_waits_remember() -> None:
     clock.reset()
     assert clock.ahead_s == pytest.approx(0, abs=0.5)
     assert monotonic <= clock.monotonic() < monotonic + 5
+
+
+def test_what_was_kept_is_taken_up_as_often_as_one_likes() -> None:
+    """It is where the clock was, not how far it went on from wherever it is now."""
+    clock, other = VirtualClock(), VirtualClock()
+    clock.advance(1000)
+    kept = clock.kept()
+    for _ in range(2):
+        other.take_up(kept)
+        assert other.ahead_s == pytest.approx(1000, abs=0.5)
+    other.freeze()
+    other.take_up(kept)
+    assert not other.frozen

@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from runpodctl_py.emulator.config import Timings
+from runpodctl_py.emulator.ids import Ids
 from runpodctl_py.emulator.jobs.job import Job, JobStatus, Policy
 from runpodctl_py.emulator.jobs.shape import shape
 from runpodctl_py.emulator.jobs.webhooks import WEBHOOKS
+from runpodctl_py.emulator.state import State
 from runpodctl_py.emulator.store import SqliteStore
 
 if TYPE_CHECKING:
@@ -155,6 +158,31 @@ def test_no_more_are_handed_out_than_asked_for(world: World) -> None:
     taken = world.state.deliveries.take_due(2)
     assert [each.job_id for each in taken] == [each.id for each in jobs[:2]]
     assert [each.job_id for each in world.state.deliveries.take_due(2)] == [jobs[2].id]
+
+
+@pytest.mark.parametrize("arrived", [True, False])
+def test_a_try_that_ends_after_all_was_forgotten_is_nobodys(
+    world: World,
+    arrived: bool,  # noqa: FBT001 - a parameter of the test.
+) -> None:
+    """With a seed, a new delivery has the id of a forgotten one, and is still owed."""
+    ids, ring = Ids(seed=1), world.bells.ring
+    world.state = State(world.store, world.clock, Timings(), ring, worker_quota=30, ids=ids)
+    deliveries = world.state.deliveries
+    taken = []
+    for _ in range(2):
+        deliveries.clear()
+        ids.sequence("delivery").seed(1)
+        end(world, submit(world, webhook=URL), JobStatus.COMPLETED)
+        taken += deliveries.take_due(9)
+    forgotten, owed = taken
+    assert forgotten.id == owed.id
+    if arrived:
+        deliveries.delivered(forgotten)
+    else:
+        deliveries.failed(forgotten, "answered 500")
+    assert deliveries.next_due_s() is None
+    assert [each["id"] for each in world.store.of("delivery")] == [owed.id]
 
 
 @pytest.mark.proves("rule: webhook-retries")
