@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator
 
     from runpodctl_py.cli.options import Common
+    from runpodctl_py.emulator.daemon import Announcement
     from runpodctl_py.presets.model import Preset
     from runpodctl_py.settings import Settings
 
@@ -77,9 +78,7 @@ def opened(common: Common, *, is_quiet: bool = False) -> Iterator[Context]:
     from runpodctl_py.emulator import daemon
 
     folder = daemon.data_folder(os.environ)
-    if daemon.find_running(folder) is None:
-        output.note("Starting the local RunPod …", style="dim")
-    with daemon.joined(folder, local_up_command("--until-unused"), LOCAL_START_LIMIT_S) as running:
+    with joined(output, folder) as running:
         local_settings = settings.for_local(running.url, running.token)
         try:
             yield Context(local_settings, output, running.until_unused, files)
@@ -89,6 +88,23 @@ def opened(common: Common, *, is_quiet: bool = False) -> Iterator[Context]:
                 exc.hint = "Why:  runpodctl-py local logs\nThe same command starts it again."
             exc.hint = _same_place(exc.hint)
             raise
+
+
+@contextlib.contextmanager
+def joined(output: Output, folder: Path) -> Iterator[Announcement]:
+    """Hold the local RunPod that runs, or one that is started for it and stops when unused."""
+    from runpodctl_py.cli.local_time import remark
+    from runpodctl_py.emulator import daemon
+
+    is_new = daemon.find_running(folder) is None
+    if is_new:
+        output.note("Starting the local RunPod …", style="dim")
+    command = local_up_command("--until-unused")
+    with daemon.joined(folder, command, LOCAL_START_LIMIT_S) as running:
+        # Whoever moved its clock may have done so long ago, and not be the one who waits now.
+        if is_new and (text := run(remark(running))):
+            output.warn(text)
+        yield running
 
 
 def _same_place(hint: str | None) -> str | None:

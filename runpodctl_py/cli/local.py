@@ -88,6 +88,8 @@ def up(
         command = local_up_command(*manner.options())
         running = daemon.start_detached(folder, command, _START_LIMIT_S)
         _say_up(output, running, is_detached=True)
+        if text := run(local_time.remark(running)):
+            output.warn(text)
         if handler is not None:
             _serve_or_stop(output, running, handler, is_watched=own.reload)
         return
@@ -126,6 +128,8 @@ async def _run_here(
     )
     try:
         await asyncio.wait({running, ready}, return_when=asyncio.FIRST_COMPLETED)
+        if ready.done() and (text := await local_time.remark(ready.result())):
+            output.warn(text)
         if handler is not None and ready.done():
             _say_served(output, await serve(ready.result(), handler, is_watched=is_watched))
         await running

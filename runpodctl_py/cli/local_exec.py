@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from runpodctl_py.cli import options
-from runpodctl_py.cli.context import LOCAL_START_LIMIT_S, local_up_command
+from runpodctl_py.cli.context import joined
 from runpodctl_py.cli.output import Output
 from runpodctl_py.errors import UsageError
 
@@ -55,10 +55,8 @@ def execute(
             f"There is no command {command[0]}",
             hint="Name a program on the PATH, or a file that may be executed:  ./my-script",
         )
-    folder, output = daemon.data_folder(os.environ), Output(as_json=as_json)
-    if output.draws and daemon.find_running(folder) is None:
-        output.note("Starting the local RunPod …", style="dim")
-    with daemon.joined(folder, local_up_command("--until-unused"), LOCAL_START_LIMIT_S) as running:
+    output = Output(as_json=as_json, is_quiet=not Output().draws)
+    with joined(output, daemon.data_folder(os.environ)) as running:
         code = _run(command, client_variables(running.url, running.token))
     raise typer.Exit(code)
 

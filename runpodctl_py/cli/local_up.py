@@ -82,6 +82,14 @@ class Manner:
             "--seed", metavar="N", help="Make ids, and what is simulated, the same in every run."
         ),
     ] = None
+    fault: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--fault",
+            metavar="FAULT",
+            help="What goes wrong on purpose, such as 'run:429*3'; see `local faults`. Repeatable.",
+        ),
+    ] = None
 
     def options(self) -> list[str]:
         """Return these options as they were given on the command line."""
@@ -90,6 +98,8 @@ class Manner:
             flag, value = f"--{each.name.replace('_', '-')}", getattr(self, each.name)
             if value is True:
                 given.append(flag)
+            elif isinstance(value, list):
+                given += [part for each in value for part in (flag, each)]
             elif value is not None and value is not False:
                 given += [flag, str(value)]
         return given
@@ -98,7 +108,8 @@ class Manner:
         """Return what to run on a data folder.
 
         Raises:
-            UsageError: `--simulate` cannot be understood, or does not go with `--containers`.
+            UsageError: `--simulate` or `--fault` cannot be understood, or `--containers` was
+                given with `--simulate`.
             EmulatorError: No container engine answers.
         """
         from runpodctl_py.emulator.config import EmulatorConfig
@@ -115,7 +126,15 @@ class Manner:
             strict=self.strict,
             introspection=self.introspection,
             seed=self.seed,
+            faults=self._faults(),
         )
+
+    def _faults(self) -> list[str]:
+        from runpodctl_py.emulator.lab.faults import parse_fault
+
+        for each in self.fault or ():
+            parse_fault(each)
+        return self.fault or []
 
     def refuse_for(self, running: Announcement) -> None:
         """Refuse what cannot be had any more, since a local RunPod runs already.
@@ -123,7 +142,7 @@ class Manner:
         Raises:
             ConflictError: Something was given.
         """
-        if given := [each for each in self.options() if each.startswith("--")]:
+        if given := dict.fromkeys(each for each in self.options() if each.startswith("--")):
             raise ConflictError(
                 f"A local RunPod runs already on {running.url}, and {', '.join(given)} "
                 "cannot be changed while it does",

@@ -107,6 +107,7 @@ class EmulatorConfig:
         timings: How long to wait for what.
         clock: Where the time comes from; only a `VirtualClock` can be frozen and advanced.
         seed: Makes ids, and what simulated workers decide by chance, the same in every run.
+        faults: What goes wrong on purpose from the start on, such as `run:429*3`.
     """
 
     data_folder: Path
@@ -124,3 +125,4 @@ class EmulatorConfig:
     timings: Timings = field(default_factory=Timings)
     clock: Clock = field(default_factory=VirtualClock)
     seed: int | None = None
+    faults: Sequence[str] = ()

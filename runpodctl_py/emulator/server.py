@@ -125,6 +125,7 @@ class LocalRunPod:
         keys = Keys(self.token, f"worker_{secrets.token_hex(16)}")
         limits = RateLimits(state.control.endpoints, config.clock) if config.rate_limits else None
         self.faults = Faults(lambda: state.ids.sequence("faults"))
+        self.faults.add(config.faults)
         workers = self._workers(state, keys.worker)
         reloader = Reloader(state, lambda endpoint: workers.start(endpoint, 1))
         scaler = Scaler(state, workers, bells, config.clock)

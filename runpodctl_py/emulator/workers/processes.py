@@ -268,8 +268,13 @@ class Workers:
         await gone.wait()
 
     def _remove_unstarted(self, worker_id: str) -> None:
+        worker, gone = self._state.fleet.workers.get(worker_id), self._cold.get(worker_id)
+        if worker is not None and worker.unhealthy and gone is not None:
+            self._note(worker, "The worker could not be started: it was cold for too long")
+            self._backoffs.failed(worker)
         self._state.fleet.remove(worker_id)
-        self._cold.get(worker_id, asyncio.Event()).set()
+        if gone is not None:
+            gone.set()
 
     def _note(self, worker: Worker, line: str) -> None:
         """Tells whoever looks at the emulator, and whoever reads the worker's log."""

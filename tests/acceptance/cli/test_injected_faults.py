@@ -248,11 +248,14 @@ def test_faults_from_the_command_line(tmp_path: Path) -> None:
     person = Person(Path.cwd(), {"RUNPODCTL_LOCAL_DIR": str(tmp_path / "local")})
     nobody = person.run("local", "faults")
     assert (nobody.code, "No local RunPod runs" in nobody.stderr) == (3, True)
-    nonsense = person.run("local", "faults", "set", "run:explode")
-    assert (nonsense.code, "'explode' of 'run:explode'" in nonsense.stderr) == (2, True)
     try:
-        assert person.run("local", "up", "--detach", "--simulate", "").code == 0
-        person.run("local", "faults", "set", "health:500")
+        for command in (("up", "--detach", "--simulate", "", "--fault"), ("faults", "set")):
+            nonsense = person.run("local", *command, "run:explode")
+            assert (nonsense.code, "'explode' of 'run:explode'" in nonsense.stderr) == (2, True)
+            person.run("local", "up", "--detach", "--simulate", "", "--fault", "health:500*1")
+        assert person.run("health", "nowhere", "--local").code == 3
+        struck = person.run("local", "faults", "--json").document["faults"]
+        assert [(each["fault"], each["struck"]) for each in struck] == [("health:500*1", 1)]
         done = person.run("local", "faults", "set", "health:404*1", "run:429*3")
         assert (done.code, done.stderr.splitlines()[0]) == (0, "✓ 2 faults set")
         added = person.run("local", "faults", "set", "--add", "status:drop@0.1", "--json").document

@@ -44,6 +44,11 @@ def test_a_result_expires_while_we_look_on(newcomer: Person) -> None:
     assert gone_on["now"] == pytest.approx(shown["now"] + 1800, abs=SECOND_S)
     expired = newcomer.run(*where, "--json")
     assert (expired.code, expired.error["error"]) == (3, "not_found")
+    newcomer.run("local", "down")
+    for command in (("status", sent["id"], "-e", "x", "--local"), ("local", "exec", "--", "true")):
+        assert "Time stands still, " in newcomer.run(*command).stderr
+    again = newcomer.run("local", "up", "--detach", "--simulate", "delay=60", "--seed", "7")
+    assert "Time stands still, " in again.stderr
     ran = newcomer.run("local", "time", "run", "--json").document
     assert (ran["frozen"], ran["ahead"] > 0) == (False, True)
 

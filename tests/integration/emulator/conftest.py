@@ -18,7 +18,7 @@ import pytest
 from runpodctl_py.testing import LocalRunPodServer, Timings, WorkerCommand
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from contextlib import AbstractContextManager
 
 HANDLERS = Path(__file__).with_name("handlers")
@@ -48,7 +48,7 @@ class Client:
         assert "errors" not in answer.json(), answer.text
         return answer.json()["data"]
 
-    def endpoint(self, image: str, **fields: Any) -> str:
+    def endpoint(self, image: str, env: Mapping[str, str] | None = None, **fields: Any) -> str:
         """Makes a template and an endpoint for an image; returns the endpoint's id."""
         template = self.graphql(
             "mutation ($i: SaveTemplateInput) { saveTemplate(input: $i) { id } }",
@@ -58,7 +58,7 @@ class Client:
                 "dockerArgs": "",
                 "containerDiskInGb": 5,
                 "volumeInGb": 0,
-                "env": [],
+                "env": [{"key": name, "value": value} for name, value in (env or {}).items()],
                 "isServerless": True,
             },
         )["saveTemplate"]["id"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -287,6 +288,29 @@ def test_a_worker_starts_late(client: Client, eventually: Eventually) -> None:
         job = final(client, late, {"do": "echo"})
     assert (job["status"], job["delayTime"] >= 300) == ("COMPLETED", True)
     client.delete(late)
+
+
+def test_a_worker_that_stays_cold_is_given_up(client: Client, eventually: Eventually) -> None:
+    """After RUNPOD_INIT_TIMEOUT; its log says why, and the next one comes after a pause."""
+    with client.server.faults("coldstart:1h"):
+        endpoint_id = client.endpoint("plain", env={"RUNPOD_INIT_TIMEOUT": "0.1"}, workersMin=1)
+        folder = client.server.data_folder / "logs" / endpoint_id
+
+        def given_up() -> list[datetime]:
+            lines = [
+                line for path in folder.glob("*.log") for line in path.read_text().splitlines()
+            ]
+            return sorted(
+                datetime.fromisoformat(line.partition(" ")[0])
+                for line in lines
+                if line.endswith("could not be started: it was cold for too long")
+            )
+
+        eventually(lambda: len(given_up()) == 2)
+        client.delete(endpoint_id)
+    first, second = given_up()
+    # 0.2 s of pause, then 0.1 s until it is given up.
+    assert (second - first).total_seconds() >= 0.29
 
 
 def test_a_worker_ends_before_it_is_up(client: Client) -> None:

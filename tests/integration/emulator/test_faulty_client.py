@@ -35,6 +35,10 @@ MET = [
     ("status", "status:garbage*1", "JSONDecodeError", 1, 1),
     ("health", "health:delay:1500ms*1", "counters", 0, 1),
     ("cancel", "cancel:delay:1500ms*1", "ReadTimeout, CANCELLED", 0, 1),
+    ("purge", "purge-queue:500*1", "HTTPError 500, IN_QUEUE", 1, 1),
+    ("purge", "purge-queue:drop-after*1", "ConnectionError, CANCELLED", 0, 1),
+    ("stream", "stream:drop*1", "0 pieces", 1, 1),
+    ("stream", "stream:500*1", "HTTPError 500", 1, 1),
     ("endpoints", "graphql.myself:500*1", "KeyError", 0, 1),
     ("endpoints", "graphql:drop*1", "ConnectionError", 0, 1),
     # What happens to workers, the client only sees in the job.

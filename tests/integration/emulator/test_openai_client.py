@@ -89,6 +89,35 @@ def test_a_wrong_key_is_refused(vllm: openai.OpenAI) -> None:
         vllm.with_options(api_key="wrong").models.list()
 
 
+@pytest.mark.parametrize(
+    ("fault", "jobs"),
+    [
+        ("openai:429:1s*1", 1),
+        ("openai:drop*1", 1),
+        ("openai:drop-after*1", 2),
+        ("openai:500-after*1", 2),
+    ],
+)
+def test_the_client_asks_again_after_a_fault(
+    client: Client, vllm: openai.OpenAI, fault: str, jobs: int
+) -> None:
+    """Unlike RunPod's it repeats a POST, too: what was done already is done twice, and billed."""
+    endpoint_id = vllm.base_url.path.split("/")[2]
+
+    def count_jobs() -> int:
+        counters = client.health(endpoint_id)["jobs"]
+        return sum(number for name, number in counters.items() if name != "retried")
+
+    before = count_jobs()
+    with client.server.faults(fault) as faults:
+        answer = vllm.with_options(max_retries=1).chat.completions.create(
+            model=MODEL, messages=say("hello")
+        )
+        assert faults.struck() == 1
+    assert answer.choices[0].message.content == "HELLO"
+    assert count_jobs() - before == jobs
+
+
 @pytest.mark.anyio
 @pytest.mark.proves("job-api: openai/{path}", "rule: openai-passthrough")
 async def test_the_asyncio_client_streams_too(vllm: openai.OpenAI) -> None:

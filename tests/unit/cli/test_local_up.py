@@ -55,8 +55,11 @@ def test_what_simulated_workers_cannot_do(part: str) -> None:
 
 def test_options_are_passed_on() -> None:
     """As they were given, for the process that `--detach` starts."""
-    manner = Manner(port=9000, simulate="", strict=True, rate_limits=True)
-    assert manner.options() == ["--port", "9000", "--simulate", "", "--rate-limits", "--strict"]
+    manner = Manner(port=9000, simulate="", strict=True, fault=["run:429*3", "health:drop"])
+    assert manner.options() == [
+        *("--port", "9000", "--simulate", "", "--strict"),
+        *("--fault", "run:429*3", "--fault", "health:drop"),
+    ]
     assert Manner().options() == []
 
 

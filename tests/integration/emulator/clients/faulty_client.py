@@ -59,6 +59,29 @@ def cancel(endpoint: runpod.Endpoint, fault: str) -> str:
         return f"ReadTimeout, {job.status()}"
 
 
+def purge(endpoint: runpod.Endpoint, fault: str) -> str:
+    """Purges the queue, and looks what became of the job in it."""
+    set_faults("worker:throttle")
+    job = endpoint.run(TASK)
+    set_faults(fault, "worker:throttle")
+    try:
+        endpoint.purge_queue()
+    except requests.HTTPError as error:
+        return f"HTTPError {error.response.status_code}, {job.status()}"
+    except requests.ConnectionError:
+        return f"ConnectionError, {job.status()}"
+    return f"purged, {job.status()}"
+
+
+def stream(endpoint: runpod.Endpoint, fault: str) -> str:
+    """Streams a job that has ended."""
+    set_faults()
+    job = endpoint.run(TASK)
+    job.output(timeout=20)
+    set_faults(fault)
+    return f"{len(list(job.stream()))} pieces"
+
+
 def health(endpoint: runpod.Endpoint, _fault: str) -> str:
     """Asks for an endpoint's health, with less patience than it usually has."""
     return "counters" if "jobs" in endpoint.health(timeout=1) else "no counters"
