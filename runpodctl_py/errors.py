@@ -16,6 +16,7 @@ The tree (exit code in brackets)::
     │   ├── RateLimitedError      rate_limited          [6]
     │   └── AnswerLostError       network_error         [6]
     ├── EmulatorError             local_error           [1]
+    ├── LedgerError               ledger_error          [1]
     ├── WaitTimeoutError          wait_timeout          [8]
     ├── JobFailedError            job_failed            [10]
     ├── JobCancelledError         job_cancelled         [11]
@@ -140,6 +141,12 @@ class EmulatorError(RunpodctlError):
     """The local RunPod cannot be started or used here."""
 
     code = "local_error"
+
+
+class LedgerError(RunpodctlError):
+    """The record of our jobs cannot be read or written."""
+
+    code = "ledger_error"
 
 
 class WaitTimeoutError(RunpodctlError):

@@ -22,6 +22,7 @@ API_BASE_URL = "RUNPOD_API_BASE_URL"
 ENDPOINT_BASE_URL = "RUNPOD_ENDPOINT_BASE_URL"
 ENDPOINT_ID = "RUNPOD_ENDPOINT_ID"
 OUTPUT_DIR = "RUNPODCTL_OUTPUT_DIR"
+LEDGER = "RUNPODCTL_LEDGER"
 
 #: The names that official RunPod tools use too (API reference 6), and what we assume without them.
 DEFAULTS: Mapping[str, str] = {
@@ -29,7 +30,7 @@ DEFAULTS: Mapping[str, str] = {
     ENDPOINT_BASE_URL: "https://api.runpod.ai/v2",
     OUTPUT_DIR: "outputs",
 }
-NAMES = (API_KEY, API_BASE_URL, ENDPOINT_BASE_URL, ENDPOINT_ID, OUTPUT_DIR)
+NAMES = (API_KEY, API_BASE_URL, ENDPOINT_BASE_URL, ENDPOINT_ID, OUTPUT_DIR, LEDGER)
 
 
 @dataclass(frozen=True)
@@ -138,6 +139,11 @@ class Settings:
         """Where results go when no flag says otherwise."""
         return Path(self.get(OUTPUT_DIR) or DEFAULTS[OUTPUT_DIR]).expanduser()
 
+    @property
+    def ledger_path(self) -> Path:
+        """Where it is written down which jobs were sent."""
+        return Path(self.get(LEDGER) or _default_ledger()).expanduser().absolute()
+
     def for_local(self, url: str, token: str) -> Settings:
         """Return the same settings, pointed at a local RunPod.
 
@@ -150,9 +156,9 @@ class Settings:
             {API_KEY: token, API_BASE_URL: url, ENDPOINT_BASE_URL: f"{url}/v2"},
         )
         others = tuple(
-            replace(s, values={OUTPUT_DIR: s.values[OUTPUT_DIR]})
+            replace(s, values={name: s.values[name] for name in kept})
             for s in self.sources
-            if OUTPUT_DIR in s.values
+            if (kept := {OUTPUT_DIR, LEDGER} & s.values.keys())
         )
         file = Source(".env.local", env_file.read(path), path)
         return Settings((local, file, *others), path, is_local=True)
@@ -192,7 +198,7 @@ def load(
             Source("environment", environment),
             Source(".env", env_file.read(dotenv), dotenv),
             Source("user file", env_file.read(user), user),
-            Source("default", DEFAULTS),
+            Source("default", {**DEFAULTS, LEDGER: str(_default_ledger())}),
         ),
         dotenv,
     )
@@ -213,6 +219,12 @@ def user_file(environment: Mapping[str, str]) -> Path:
     from platformdirs import user_config_path
 
     return user_config_path("runpodctl-py") / "config.env"
+
+
+def _default_ledger() -> Path:
+    from platformdirs import user_data_path
+
+    return user_data_path("runpodctl-py") / "ledger.sqlite3"
 
 
 def _is_base_url(text: str) -> bool:

@@ -1,4 +1,4 @@
-"""The job API of one endpoint: run, runsync, status, status-sync, cancel, health.
+"""The job API of one endpoint: run, runsync, status, status-sync, cancel, retry, requests, health.
 
 Owns the paths, the limits and the JSON of API reference section 4. Does not decide when to ask
 again (`jobs/follow.py`).
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import quote
 
 from runpodctl_py.api.transport import Transport
-from runpodctl_py.api.types import Health, Job, JobCounts, JobStatus, WorkerCounts
+from runpodctl_py.api.types import Health, Job, JobCounts, JobStatus, Listed, WorkerCounts
 from runpodctl_py.errors import (
     AnswerLostError,
     NotFoundError,
@@ -101,6 +101,34 @@ class Serverless:
         except NotFoundError as exc:
             raise self._no_such_job(job_id) from exc
         return parse_job(answer.body)
+
+    async def retry(self, job_id: str) -> Job:
+        """Have a job that FAILED or TIMED_OUT run once more, under the same id; it costs again.
+
+        Raises:
+            NotFoundError: RunPod does not know it any more.
+            RefusedError: It is in another state.
+            AnswerLostError: It was sent and the answer is lost.
+        """
+        try:
+            answer = await self._transport.post(self._path("/retry", job_id), {})
+        except NotFoundError as exc:
+            raise self._no_such_job(job_id) from exc
+        return parse_job(answer.body)
+
+    async def requests(self) -> list[Listed]:
+        """Return the jobs that the endpoint lists; the answer's shape is in no source.
+
+        Raises:
+            NotFoundError, RefusedError: This server has no such list.
+        """
+        answer = await self._transport.get(self._path("/requests"), tries=1)
+        listed = answer.body.get("requests")
+        return [
+            Listed(job_id, each.get("input"), "input" in each)
+            for each in (listed if isinstance(listed, list) else [])
+            if isinstance(each, dict) and isinstance(job_id := each.get("id"), str)
+        ]
 
     async def health(self, *, tries: int | None = None) -> Health:
         """Return how many jobs and workers the endpoint has, by state.

@@ -109,6 +109,21 @@ class JobRequest:
 
 
 @dataclass(frozen=True)
+class Listed:
+    """A job in an endpoint's list of requests.
+
+    Args:
+        job_id: RunPod's id.
+        payload: What it was sent.
+        has_payload: Whether the list said so.
+    """
+
+    job_id: str
+    payload: JsonValue = None
+    has_payload: bool = True
+
+
+@dataclass(frozen=True)
 class JobCounts:
     """How many jobs an endpoint has, by state (API reference 4.4)."""
 

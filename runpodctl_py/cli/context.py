@@ -14,6 +14,7 @@ import shlex
 import signal
 import sys
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
     from runpodctl_py.cli.options import Common
     from runpodctl_py.emulator.daemon import Announcement
+    from runpodctl_py.jobs.ledger import Ledger, Place
     from runpodctl_py.presets.model import Preset
     from runpodctl_py.settings import Settings
 
@@ -63,6 +65,29 @@ class Context:
         named = "".join(f" {flag} {shlex.quote(str(path))}" for flag, path in self.files if path)
         return f"{named} --local" if self.settings.is_local else named
 
+    @property
+    def place(self) -> Place:
+        """Which RunPod this is."""
+        from runpodctl_py.jobs.ledger import Place
+
+        if not self.settings.is_local:
+            return Place(self.settings.endpoint_base_url)
+        from runpodctl_py.emulator.data_folder import data_folder
+
+        return Place(str(data_folder(os.environ)), is_local=True)
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        """Where it is written down which jobs were sent."""
+        from runpodctl_py.jobs.ledger import Ledger
+
+        return Ledger(self.settings.ledger_path)
+
+    def close(self) -> None:
+        """Let go of what was opened on the way."""
+        if "ledger" in self.__dict__:
+            self.ledger.close()
+
 
 @contextlib.contextmanager
 def opened(common: Common, *, is_quiet: bool = False) -> Iterator[Context]:
@@ -73,15 +98,18 @@ def opened(common: Common, *, is_quiet: bool = False) -> Iterator[Context]:
     )
     files = (("--env-file", common.env_file), ("--api-key-file", common.api_key_file))
     if not common.local:
-        yield Context(settings, output, files=files)
+        with contextlib.closing(Context(settings, output, files=files)) as context:
+            yield context
         return
     from runpodctl_py.emulator import daemon
 
     folder = daemon.data_folder(os.environ)
     with joined(output, folder) as running:
         local_settings = settings.for_local(running.url, running.token)
+        local = Context(local_settings, output, running.until_unused, files)
         try:
-            yield Context(local_settings, output, running.until_unused, files)
+            with contextlib.closing(local) as context:
+                yield context
         except RunpodctlError as exc:
             if isinstance(exc, NetworkError) and daemon.find_running(folder) is None:
                 exc.message = "The local RunPod has ended"

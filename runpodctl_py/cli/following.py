@@ -10,6 +10,7 @@ import asyncio
 import importlib
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, NoReturn, Self
 
 from runpodctl_py.api.provisioning import connect
@@ -29,7 +30,9 @@ from runpodctl_py.errors import (
 from runpodctl_py.gpus import GpuSelection, price_per_s_usd
 from runpodctl_py.jobs.collect import Submission, Summary, collect, cost_usd, judge
 from runpodctl_py.jobs.download import Downloader
-from runpodctl_py.jobs.follow import PATIENCE_S, Finished, follow
+from runpodctl_py.jobs.follow import PATIENCE_S, Finished, Started, follow
+from runpodctl_py.jobs.ledger import Intent
+from runpodctl_py.jobs.notes import Notes, sent
 from runpodctl_py.jobs.save import check_folder
 
 if TYPE_CHECKING:
@@ -39,6 +42,7 @@ if TYPE_CHECKING:
     from runpodctl_py.api.types import Job, JobRequest
     from runpodctl_py.cli.context import Context
     from runpodctl_py.cli.options import Following
+    from runpodctl_py.errors import LedgerError
     from runpodctl_py.jsontypes import JsonValue
     from runpodctl_py.presets.model import Preset
 
@@ -89,6 +93,7 @@ class Session:
         self._clock = SystemClock()
         self._began_s = self._clock.now_s()
         self._price: asyncio.Task[float | None] | None = None
+        self._notes: Notes
 
     async def __aenter__(self) -> Self:
         return self
@@ -138,12 +143,28 @@ class Session:
         """Follow a job that was sent before, as `send_and_follow` does."""
         self._price = asyncio.create_task(self._look_up_price())
         job = await self._endpoint.status(job_id)
+        self._take_up(job)
         with job_view(self._context.output) as view:
             view.submitted(job.job_id, self._place)
             finished = await self._until_final(view, job, was_seen=True)
         await self._finish(finished, None, None)
 
     async def _send(self, request: JobRequest, sync_wait_ms: int | None) -> Job:
+        intent = Intent(
+            place=self._context.place,
+            endpoint_id=self._place.endpoint_id,
+            payload=dict(request.payload),
+            preset=self._wish.preset,
+            policy=request.policy,
+            webhook=request.webhook,
+            is_sync=sync_wait_ms is not None,
+            output_dir=self._directory.absolute(),
+        )
+        send = partial(self._posted, request, sync_wait_ms)
+        job, self._notes = await sent(self._context.ledger, intent, send, self._not_noted)
+        return job
+
+    async def _posted(self, request: JobRequest, sync_wait_ms: int | None) -> Job:
         try:
             if sync_wait_ms is None:
                 return await self._endpoint.run(request)
@@ -155,6 +176,21 @@ class Session:
                 "Interrupted while the job was being sent: it may be queued, and billed",
                 hint=f"Look:  runpodctl-py health {self._place.endpoint_id}{self._context.flags}",
             ) from None
+
+    def _take_up(self, job: Job) -> None:
+        """Go on with the notes of a job that was sent before, or begin some."""
+        context, endpoint_id = self._context, self._place.endpoint_id
+
+        def find() -> str:
+            key = context.ledger.adopt(context.place, endpoint_id, job, preset=self._wish.preset)
+            context.ledger.claim(key)
+            return key
+
+        self._notes = Notes.of(context.ledger, self._not_noted, find)
+        self._notes.seen(job)
+
+    def _not_noted(self, error: LedgerError) -> None:
+        self._context.output.warn(f"{error.message}. The job goes on, but is not written down.")
 
     async def _until_final(self, view: JobView, job: Job, *, was_seen: bool) -> Finished:
         """Show a job until it is final; whatever ends this sooner says how to come back."""
@@ -170,11 +206,14 @@ class Session:
                 patience_s=0.0 if self._context.settings.is_local else PATIENCE_S,
             ):
                 view.show(event)
+                if isinstance(event, Started | Finished):
+                    self._notes.seen(event.job)
                 if isinstance(event, Finished):
                     return event
         except asyncio.CancelledError:
             await self._interrupted(job.job_id)
         except ResultExpiredError:
+            self._notes.expired()
             raise
         except RunpodctlError as exc:
             exc.job_id = job.job_id
@@ -200,6 +239,7 @@ class Session:
                 hint=f"Fetch it:  {self._again('watch', job.job_id)}",
                 job_id=job.job_id,
             ) from None
+        self._notes.home(summary, is_wanted=self._wish.saves)
         self._tell(summary, self._clock.now_s() - self._began_s)
 
     async def _summary(self, job: Job, submission: Submission) -> Summary:

@@ -170,10 +170,19 @@ class JsonJobView(_QuietExit):
 
 
 class PlainJobView(_QuietExit):
-    """A plain line per event, and a heartbeat while nothing changes."""
+    """A plain line per event, and a heartbeat while nothing changes.
 
-    def __init__(self, output: Output, now_s: Callable[[], float] = time.monotonic) -> None:
+    Args:
+        output: Where it says so.
+        now_s: Seconds that never run backwards.
+        name: What each line begins with, where several jobs are shown.
+    """
+
+    def __init__(
+        self, output: Output, now_s: Callable[[], float] = time.monotonic, name: str = ""
+    ) -> None:
         self._output = output
+        self._name = name and f"{name}  "
         self._now_s = now_s
         self._said_s = now_s()
 
@@ -199,7 +208,7 @@ class PlainJobView(_QuietExit):
 
     def _say(self, word: str, rest: str) -> None:
         self._said_s = self._now_s()
-        self._output.note(f"{word:<10} {rest}")
+        self._output.note(f"{self._name}{word:<10} {rest}")
 
 
 class TerminalJobView:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,10 +9,10 @@ import typer
 
 from runpodctl_py.cli import asking, options
 from runpodctl_py.cli.context import run
+from runpodctl_py.cli.durations import parsed_duration
 from runpodctl_py.cli.house_style import App
 from runpodctl_py.cli.local_running import found_running, get, post
 from runpodctl_py.cli.output import Column, Output, seconds_text
-from runpodctl_py.errors import UsageError
 
 if TYPE_CHECKING:
     from runpodctl_py.emulator.daemon import Announcement
@@ -21,8 +20,6 @@ if TYPE_CHECKING:
 
 app = App(invoke_without_command=True)
 
-_UNITS_S = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86_400}
-_PART = r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)"
 _HOLD_S = 600.0
 """How long something may take that waits for workers to go, or for receivers of webhooks."""
 
@@ -110,20 +107,6 @@ def reset(*, yes: options.Yes = False, as_json: options.Json = False) -> None:
         output.document(document)
     else:
         output.done("The local RunPod is empty")
-
-
-def parsed_duration(text: str) -> float:
-    """Return a duration in seconds: `500ms`, `31m`, `1h30m`.
-
-    Raises:
-        UsageError: It is none.
-    """
-    if not re.fullmatch(f"(?:{_PART})+", text):
-        raise UsageError(
-            f"{text!r} is no duration: write numbers with ms, s, m, h or d",
-            hint="Half an hour and a little:  runpodctl-py local time advance 31m",
-        )
-    return sum(float(number) * _UNITS_S[unit] for number, unit in re.findall(_PART, text))
 
 
 async def remark(running: Announcement) -> str | None:

@@ -65,6 +65,7 @@ class Summary:
         cost_usd: About what the run cost: run time by pool price.
         text: What the output says, if it holds no files.
         output: The job's output; contents that were saved are replaced by where they are.
+        is_whole: Whether all that there was to save is on disk.
     """
 
     job: Job
@@ -75,6 +76,7 @@ class Summary:
     cost_usd: float | None = None
     text: str | None = None
     output: JsonValue = field(default=None, repr=False)
+    is_whole: bool = True
 
 
 def cost_usd(job: Job, price_per_s_usd: float | None) -> float | None:
@@ -134,6 +136,7 @@ async def collect(
         cost,
         text=None if reading.files else readable_text(job.output),
         output=without_contents(job.output, _places(report.files)),
+        is_whole=not report.problems and manifest is not None,
     )
 
 

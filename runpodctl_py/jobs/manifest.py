@@ -1,6 +1,7 @@
 """The note beside a job's files: what was asked, what came back, what it cost.
 
-Owns its form and what must not be in it: secrets, and large data that is in the files anyway.
+Owns its form, and that large data which is in the files anyway is not in it (`masking.py`: nor are
+secrets).
 """
 
 from __future__ import annotations
@@ -8,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import PurePath
@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 
 from runpodctl_py.errors import SaveError
 from runpodctl_py.jobs.landing import Draft
-from runpodctl_py.jobs.naming import MANIFEST_SUFFIX, key_words, safe_name
+from runpodctl_py.jobs.masking import masked, masked_text
+from runpodctl_py.jobs.naming import MANIFEST_SUFFIX, safe_name
 from runpodctl_py.jobs.save import SavedFile, reason
 
 if TYPE_CHECKING:
@@ -24,17 +25,7 @@ if TYPE_CHECKING:
 
     from runpodctl_py.jsontypes import JsonObject, JsonValue
 
-_MASK = "***"
 _LONGEST_STRING_BYTES = 4096
-_DEEPEST = 50
-_SECRET_KEY = re.compile(
-    r"secret|passw(or)?d|passphrase|apikey|accesskey|privatekey|authorization|credential|bearer"
-)
-_RUNPOD_KEY = re.compile(r"rpa_[A-Za-z0-9]{16,}")
-# Whoever has a presigned URL has the file, or the right to write it.
-_SIGNED_QUERY = re.compile(
-    r"(https?://[^\s?#\"']+)\?[^\s\"']*?(?:signature|sig|token)=[^\s\"']*", re.IGNORECASE
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +97,7 @@ def _as_json(manifest: Manifest, directory: Path) -> JsonObject:
         "endpoint_id": manifest.endpoint_id,
         "preset": manifest.preset,
         "status": manifest.status,
-        "input": _shown(manifest.input),
+        "input": masked(manifest.input, _shortened),
         "submitted_at": _utc(manifest.submitted_at),
         "finished_at": _utc(manifest.finished_at),
         "delay_ms": manifest.delay_ms,
@@ -122,43 +113,18 @@ def _as_json(manifest: Manifest, directory: Path) -> JsonObject:
             }
             for file in manifest.files
         ],
-        "warnings": [_without_secrets(text) for text in manifest.warnings],
-        "error": None if manifest.error is None else _without_secrets(manifest.error),
+        "warnings": [masked_text(text) for text in manifest.warnings],
+        "error": None if manifest.error is None else masked_text(manifest.error),
     }
 
 
-def _shown(value: JsonValue, depth: int = 0) -> JsonValue:
-    if isinstance(value, str):
-        return _shown_text(value)
-    if isinstance(value, dict | list) and depth == _DEEPEST:
-        return "…"
-    if isinstance(value, dict):
-        return {
-            _without_secrets(key): _MASK if names_secret(key) and item else _shown(item, depth + 1)
-            for key, item in value.items()
-        }
-    return [_shown(item, depth + 1) for item in value] if isinstance(value, list) else value
-
-
-def _shown_text(text: str) -> JsonValue:
+def _shortened(text: str) -> JsonValue:
     # No character takes more than four bytes: most strings need no copy to be measured.
     if len(text) * 4 > _LONGEST_STRING_BYTES:
         encoded = text.encode(errors="replace")
         if len(encoded) > _LONGEST_STRING_BYTES:
             return {"sha256": hashlib.sha256(encoded).hexdigest(), "bytes": len(encoded)}
-    return _without_secrets(text)
-
-
-def names_secret(key: str) -> bool:
-    """Tell a key such as `accessSecret` or `hf_token` from `max_tokens`."""
-    words = key_words(key)
-    return bool(words) and (
-        _SECRET_KEY.search("".join(words)) is not None or words[-1] in {"token", "passwd"}
-    )
-
-
-def _without_secrets(text: str) -> str:
-    return _SIGNED_QUERY.sub(rf"\1?{_MASK}", _RUNPOD_KEY.sub(_MASK, text))
+    return masked_text(text)
 
 
 def _utc(moment: datetime | None) -> str | None:

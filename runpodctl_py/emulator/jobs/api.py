@@ -134,10 +134,12 @@ class JobApi:
     async def requests(self, request: Request) -> Response:
         """GET /requests: the jobs submitted last, the latest first.
 
-        The shape of RunPod's answer is in no source; ours lists what /status shows.
+        The shape of RunPod's answer is in no source; ours lists what /status shows, and the input.
         """
         jobs = self.state.latest_jobs(request.path_params["endpoint_id"], _MOST_LISTED)
-        return bodies.answer({"requests": [shape(job) for job in jobs]})
+        return bodies.answer(
+            {"requests": [{**shape(job), "input": job.request.get("input")} for job in jobs]}
+        )
 
     async def health(self, request: Request) -> Response:
         """GET /health: the eleven counters, all of them always there."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from runpodctl_py.cli.local_time import parsed_duration
+from runpodctl_py.cli.durations import parsed_duration
 from runpodctl_py.errors import UsageError
 
 

@@ -1,0 +1,29 @@
+"""The ledger: what was submitted where, and what came back; outlives every process and crash."""
+
+from runpodctl_py.jobs.ledger.reading import Filter, Waiting
+from runpodctl_py.jobs.ledger.record import (
+    FINAL,
+    Deployment,
+    Intent,
+    KeptFile,
+    Place,
+    Record,
+    Sighting,
+    State,
+)
+from runpodctl_py.jobs.ledger.store import Home, Ledger
+
+__all__ = [
+    "FINAL",
+    "Deployment",
+    "Filter",
+    "Home",
+    "Intent",
+    "KeptFile",
+    "Ledger",
+    "Place",
+    "Record",
+    "Sighting",
+    "State",
+    "Waiting",
+]

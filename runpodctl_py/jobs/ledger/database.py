@@ -1,0 +1,156 @@
+"""The ledger's SQLite file: opening it, bringing it to today's form, writing in one piece.
+
+Knows no table. What SQLite and the system say of the file is translated here.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from contextlib import contextmanager, suppress
+from functools import cached_property
+from importlib import resources
+from typing import TYPE_CHECKING
+
+from runpodctl_py.errors import LedgerError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+_BUSY_S = 30.0
+_LOOK_ELSEWHERE = "Use another one meanwhile:  RUNPODCTL_LEDGER=other.sqlite3"
+
+
+class Database:
+    """One SQLite file, made and opened when it is first needed.
+
+    Args:
+        path: Where it is.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if (connection := self.__dict__.pop("_connection", None)) is not None:
+            connection.close()
+
+    @cached_property
+    def _connection(self) -> sqlite3.Connection:
+        """The open file, brought to today's form.
+
+        Raises:
+            LedgerError: It cannot be used.
+        """
+        with translated(self._path):
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            # SQLite would let everybody read it.
+            with suppress(FileExistsError):
+                os.close(os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+            connection = sqlite3.connect(self._path, timeout=_BUSY_S, isolation_level=None)
+            try:
+                connection.row_factory = sqlite3.Row
+                connection.execute("PRAGMA foreign_keys = ON")
+                if _version(connection) < len(_migrations()):
+                    connection.execute("PRAGMA journal_mode = WAL")
+                    _migrate(connection)
+                # A power cut must not take what was written before money was spent.
+                connection.execute("PRAGMA synchronous = FULL")
+            except BaseException:
+                connection.close()
+                raise
+        if _version(connection) > len(_migrations()):
+            connection.close()
+            raise LedgerError(
+                f"The ledger {self._path} was written by a newer version of runpodctl-py",
+                hint=f"Update this one:  pip install --upgrade runpodctl-py\n{_LOOK_ELSEWHERE}",
+            )
+        return connection
+
+    def rows(self, statement: str, *values: object) -> list[sqlite3.Row]:
+        """Return what a statement finds."""
+        with translated(self._path):
+            return self._connection.execute(statement, values).fetchall()
+
+    @contextmanager
+    def together(self) -> Iterator[sqlite3.Connection]:
+        """Write everything inside, or nothing; the file is this process's meanwhile."""
+        with translated(self._path):
+            connection = self._connection
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+                connection.execute("COMMIT")
+            except BaseException:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
+def _migrations() -> Sequence[str]:
+    """Return the steps from an empty file to today's form, in their order."""
+    folder = resources.files("runpodctl_py.jobs.ledger") / "schema"
+    names = sorted(each.name for each in folder.iterdir() if each.name.endswith(".sql"))
+    return [(folder / name).read_text("utf-8") for name in names]
+
+
+def _migrate(connection: sqlite3.Connection) -> None:
+    """Bring the file to today's form, step by step, unless another process just did."""
+    for number, script in enumerate(_migrations(), start=1):
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            if _version(connection) < number:
+                for statement in _statements(script):
+                    connection.execute(statement)
+                connection.execute(f"PRAGMA user_version = {number}")
+            connection.execute("COMMIT")
+        except BaseException:
+            connection.execute("ROLLBACK")
+            raise
+
+
+def _statements(script: str) -> Iterator[str]:
+    """Yield a script's statements: `executescript` would commit each by itself."""
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
+
+
+_WORDS = {
+    sqlite3.SQLITE_FULL: "the disk is full",
+    sqlite3.SQLITE_READONLY: "it cannot be written to",
+    sqlite3.SQLITE_CANTOPEN: "it cannot be opened",
+    sqlite3.SQLITE_BUSY: f"another process has kept it for more than {_BUSY_S:.0f} s",
+    sqlite3.SQLITE_IOERR: "the disk reports an error",
+}
+
+
+@contextmanager
+def translated(path: Path) -> Iterator[None]:
+    """Turn what SQLite and the system say of a file of the ledger into words."""
+    try:
+        yield
+    except OSError as exc:
+        raise LedgerError(
+            f"The ledger {path} cannot be used: {exc.strerror}", hint=_LOOK_ELSEWHERE
+        ) from exc
+    except sqlite3.DatabaseError as exc:
+        code = getattr(exc, "sqlite_errorcode", 0) & 0xFF
+        if code in {sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT}:
+            raise LedgerError(
+                f"The ledger {path} is damaged: {exc}",
+                hint=f"Move it away, and a new one is made:  mv {path} {path}.damaged\n"
+                f"{_LOOK_ELSEWHERE}",
+            ) from exc
+        raise LedgerError(
+            f"The ledger {path} cannot be used: {_WORDS.get(code, exc)}", hint=_LOOK_ELSEWHERE
+        ) from exc

@@ -1,0 +1,278 @@
+"""What the ledger knows, asked in all the ways that commands ask: nothing here writes.
+
+`store.py` adds the writing. Every method blocks for as long as a disk takes, a few milliseconds.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from runpodctl_py.api.types import Policy
+from runpodctl_py.errors import LedgerError, NotFoundError, UsageError
+from runpodctl_py.jobs.ledger.database import Database
+from runpodctl_py.jobs.ledger.lives import Lives
+from runpodctl_py.jobs.ledger.record import (
+    Deployment,
+    Intent,
+    KeptFile,
+    Place,
+    Record,
+    Sighting,
+    State,
+)
+
+if TYPE_CHECKING:
+    import sqlite3
+
+    from runpodctl_py.jsontypes import JsonValue
+
+_SHORTEST_PREFIX = 4
+_UNSETTLED = "saved_at IS NULL AND state NOT IN ('not_sent', 'expired')"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filter:
+    """Which jobs are meant; what is not given does not matter.
+
+    Args:
+        states: Those in one of these.
+        endpoint_id: Those of this endpoint.
+        preset: Those of this preset.
+        batch_id: Those of this batch.
+        since: Those written down at this time or later, in seconds since 1970.
+        unsettled: Those of which RunPod may have something that we do not have.
+    """
+
+    states: tuple[State, ...] = ()
+    endpoint_id: str | None = None
+    preset: str | None = None
+    batch_id: str | None = None
+    since: float | None = None
+    unsettled: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """What is not on our disk yet and nobody is working on.
+
+    Args:
+        ended: How many jobs have ended.
+        running: How many were running when RunPod was asked last.
+        unknown: How many were sent and never answered.
+        first_drop_at: When RunPod drops the first result, in seconds since 1970, if one has ended.
+    """
+
+    ended: int
+    running: int
+    unknown: int
+    first_drop_at: float | None
+
+
+class Reading:
+    """All jobs that this user's commands have sent, to be read.
+
+    Args:
+        path: The SQLite file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._database = Database(path)
+        self._lives = Lives(path.with_name(f"{path.name}.lives"))
+
+    def find(self, text: str) -> Record:
+        """Return the job whose id, or whose key, begins with a text.
+
+        Raises:
+            NotFoundError: There is none.
+            UsageError: There are several.
+        """
+        pattern = text.removeprefix("sync-").replace("\\", "").replace("%", "").replace("_", r"\_")
+        rows: list[sqlite3.Row] = []
+        if len(pattern) >= _SHORTEST_PREFIX:
+            rows = self._database.rows(
+                "SELECT * FROM listed WHERE job_id LIKE ? ESCAPE '\\'"
+                " OR job_id LIKE ? ESCAPE '\\'"
+                " OR key LIKE ? ESCAPE '\\' ORDER BY number DESC LIMIT 10",
+                f"{pattern}%",
+                f"sync-{pattern}%",
+                f"{pattern}%",
+            )
+        exact = [each for each in rows if text in {each["job_id"], each["key"]}]
+        found = [_record(each) for each in (exact or rows)]
+        if not found:
+            raise NotFoundError(
+                f"The ledger knows no job {text}",
+                hint="See which it knows:  runpodctl-py jobs list",
+            )
+        if len(found) > 1:
+            ids = ", ".join(each.job_id or each.key for each in found)
+            raise UsageError(f"Several jobs begin with {text}: {ids}", hint="Type more of the id.")
+        return found[0]
+
+    def knows(self, job_id: str) -> bool:
+        """Tell whether a job of RunPod's is in the ledger."""
+        return bool(self._database.rows("SELECT 1 FROM job WHERE job_id = ? LIMIT 1", job_id))
+
+    def record(self, key: str) -> Record:
+        """Return a job by its key."""
+        return _record(self._database.rows("SELECT * FROM listed WHERE key = ?", key)[0])
+
+    def jobs(self, wanted: Filter | None = None, limit: int | None = None) -> list[Record]:
+        """Return jobs, those written down last first."""
+        where, values = _conditions(wanted or Filter())
+        statement = f"SELECT * FROM listed WHERE {where} ORDER BY number DESC LIMIT ?"  # noqa: S608 - our own words only.
+        return [_record(row) for row in self._database.rows(statement, *values, limit or -1)]
+
+    def ids(self, prefix: str, limit: int) -> list[str]:
+        """Return RunPod's ids that begin with a text, the newest first."""
+        rows = self._database.rows(
+            "SELECT job_id FROM job WHERE job_id LIKE ? ORDER BY number DESC LIMIT ?",
+            f"{prefix}%",
+            limit,
+        )
+        return [row["job_id"] for row in rows]
+
+    def payload(self, key: str) -> JsonValue:
+        """Return what a job was sent, without secrets; None if nobody knows.
+
+        Raises:
+            LedgerError: It stood in a file of its own, which is gone.
+        """
+        rows = self._database.rows(
+            "SELECT body, sha256 FROM payload JOIN job ON job = number WHERE key = ?", key
+        )
+        if not rows:
+            return None
+        body, path = rows[0]["body"], self._aside(rows[0]["sha256"])
+        if body is None:
+            try:
+                body = path.read_bytes()
+            except OSError as exc:
+                raise LedgerError(f"The job's input is gone: {path}: {exc.strerror}") from exc
+        value: JsonValue = json.loads(body.decode(errors="surrogatepass"))
+        return value
+
+    def output(self, key: str) -> JsonValue:
+        """Return what a job returned, with files' contents replaced by where they are."""
+        rows = self._database.rows(
+            "SELECT body FROM output JOIN job ON job = number WHERE key = ?", key
+        )
+        value: JsonValue = json.loads(rows[0]["body"]) if rows else None
+        return value
+
+    def worker_error(self, key: str) -> JsonValue:
+        """Return what the worker said when the job failed, as it said it, without secrets."""
+        rows = self._database.rows(
+            "SELECT worker_error FROM output JOIN job ON job = number WHERE key = ?", key
+        )
+        value: JsonValue = json.loads(rows[0]["worker_error"]) if rows else None
+        return value
+
+    def files(self, key: str) -> tuple[KeptFile, ...]:
+        """Return a job's files on our disk, as they were saved."""
+        rows = self._database.rows(
+            "SELECT file.* FROM file JOIN job ON job = number WHERE key = ? ORDER BY file.rowid",
+            key,
+        )
+        return tuple(
+            KeptFile(Path(row["path"]), row["size_bytes"], row["sha256"], row["content_type"])
+            for row in rows
+        )
+
+    def sightings(self, key: str) -> tuple[Sighting, ...]:
+        """Return every state a job was seen in, the first one first."""
+        rows = self._database.rows(
+            "SELECT sighting.* FROM sighting JOIN job ON job = number WHERE key = ?"
+            " ORDER BY sighting.rowid",
+            key,
+        )
+        return tuple(Sighting(State(row["state"]), row["at"]) for row in rows)
+
+    def waiting(self) -> Waiting:
+        """Count what nobody has fetched and nobody is working on."""
+        rows = self._database.rows(f"SELECT * FROM listed WHERE {_UNSETTLED}")  # noqa: S608 - our own words.
+        alive: dict[str, bool] = {}
+        for owner in {row["owner"] for row in rows} - {None}:
+            alive[owner] = self._lives.is_alive(owner)
+        left = [_record(row) for row in rows if not alive.get(row["owner"], False)]
+        drops = [each.kept_until for each in left if each.kept_until is not None]
+        return Waiting(
+            ended=sum(each.state.is_final for each in left),
+            running=sum(each.state.is_open for each in left),
+            unknown=sum(each.state in {State.UNKNOWN, State.SENDING} for each in left),
+            first_drop_at=min(drops, default=None),
+        )
+
+    def deployment(self, place: Place, endpoint_id: str, at: float) -> Deployment | None:
+        """Return what an endpoint was at a time, as far as our own commands have set it up."""
+        rows = self._database.rows(
+            "SELECT * FROM deployment WHERE endpoint_id = ? AND root = ? AND at <= ?"
+            " ORDER BY at DESC, number DESC LIMIT 1",
+            endpoint_id,
+            place.root,
+            at,
+        )
+        if not rows:
+            return None
+        fields = dict(rows[0])
+        for name in ("number", "root", "is_local"):
+            del fields[name]
+        return Deployment(place=place, **fields)
+
+    def _aside(self, digest: str) -> Path:
+        return self.path.with_name(f"{self.path.name}.inputs") / f"{digest}.json"
+
+
+def _record(row: sqlite3.Row) -> Record:
+    intent = Intent(
+        place=Place(row["root"], bool(row["is_local"])),
+        endpoint_id=row["endpoint_id"],
+        payload=None,
+        preset=row["preset"],
+        policy=Policy(**json.loads(row["policy"])),
+        webhook=row["webhook"],
+        is_sync=bool(row["is_sync"]),
+        output_dir=None if row["output_dir"] is None else Path(row["output_dir"]),
+        parent=row["parent"],
+        batch_id=row["batch_id"],
+        row=row["batch_row"],
+    )
+    return Record(
+        key=row["key"],
+        intent=intent,
+        state=State(row["state"]),
+        job_id=row["job_id"],
+        created_at=row["created_at"],
+        seen_at=row["seen_at"],
+        finished_at=row["finished_at"],
+        saved_at=row["saved_at"],
+        delay_ms=row["delay_ms"],
+        execution_ms=row["execution_ms"],
+        cost_usd=row["cost_usd"],
+        worker_id=row["worker_id"],
+        error=row["error"],
+        is_payload_whole=bool(row["is_payload_whole"]),
+        file_count=row["file_count"],
+    )
+
+
+def _conditions(wanted: Filter) -> tuple[str, list[object]]:
+    """Return the words of a WHERE, and their values."""
+    parts: list[tuple[str, list[object]]] = [("1", [])]
+    if wanted.states:
+        parts.append((f"state IN ({', '.join('?' * len(wanted.states))})", [*wanted.states]))
+    if wanted.unsettled:
+        parts.append((_UNSETTLED, []))
+    for condition, value in (
+        ("endpoint_id = ?", wanted.endpoint_id),
+        ("preset = ?", wanted.preset),
+        ("batch_id = ?", wanted.batch_id),
+        ("created_at >= ?", wanted.since),
+    ):
+        if value is not None:
+            parts.append((condition, [value]))
+    return " AND ".join(each for each, _ in parts), [v for _, values in parts for v in values]

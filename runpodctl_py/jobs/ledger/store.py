@@ -1,0 +1,333 @@
+"""The ledger: writing down what happens to jobs. `reading.py` is the other half.
+
+Owns what is written in one transaction, and what may follow what; opening the file is
+`database.py`'s. Talks to no network and saves no job's files. Every method blocks for as long as a
+disk takes, a few milliseconds.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+import time
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+from runpodctl_py.jobs.landing import Draft
+from runpodctl_py.jobs.ledger.database import translated
+from runpodctl_py.jobs.ledger.reading import Reading
+from runpodctl_py.jobs.ledger.record import (
+    FOLLOWED_BY,
+    Intent,
+    KeptFile,
+    Place,
+    State,
+)
+from runpodctl_py.jobs.masking import masked, masked_text
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+    from types import TracebackType
+
+    from runpodctl_py.api.types import Job
+    from runpodctl_py.jobs.ledger.record import Deployment
+    from runpodctl_py.jsontypes import JsonValue
+
+_LARGEST_BODY_BYTES = 64 * 1024
+"""Larger payloads go into a file of their own, so that the ledger stays quick to copy and read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """What came of a job that has ended, as far as it is on our disk.
+
+    Args:
+        files: What was saved.
+        output: The output, with files' contents replaced by where they are.
+        cost_usd: About what the run cost.
+        error: What the person was told, if it was no success.
+        worker_error: What the worker said, as it said it.
+        is_whole: Whether nothing is left to be fetched.
+    """
+
+    files: tuple[KeptFile, ...] = ()
+    output: JsonValue = None
+    cost_usd: float | None = None
+    error: str | None = None
+    worker_error: JsonValue = None
+    is_whole: bool = True
+
+
+class Ledger(Reading):
+    """All jobs that this user's commands have sent. Opened when it is first needed.
+
+    Args:
+        path: The SQLite file; it and its folder are made if they are not there.
+        now: The wall time, in seconds since 1970.
+    """
+
+    def __init__(self, path: Path, now: Callable[[], float] = time.time) -> None:
+        super().__init__(path)
+        self._now = now
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the file, and of all jobs this process was working on."""
+        self._database.close()
+        self._lives.end()
+
+    # What happens to a job, in its order.
+
+    def intend(self, intent: Intent) -> str:
+        """Write down a job before it is sent, and return its key.
+
+        Raises:
+            LedgerError: That is not possible; then it must not be sent.
+        """
+        key = secrets.token_hex(6)
+        payload = masked(intent.payload)
+        is_whole = payload == intent.payload and intent.webhook == _masked(intent.webhook)
+        body = json.dumps(payload, ensure_ascii=False).encode(errors="surrogatepass")
+        digest = hashlib.sha256(body).hexdigest()
+        is_large = len(body) > _LARGEST_BODY_BYTES
+        if is_large:
+            self._put_aside(digest, body)
+        with self._database.together() as sql:
+            number = self._add(sql, key, intent, State.SENDING, is_payload_whole=is_whole)
+            sql.execute(
+                "INSERT INTO payload VALUES (?, ?, ?, ?)",
+                (number, None if is_large else body, digest, len(body)),
+            )
+        return key
+
+    def sent(self, key: str, job: Job) -> None:
+        """Note that RunPod has taken a job, and how it answered."""
+        self._move(key, State.of(job.status), {"job_id": job.job_id, **_seen(job)})
+
+    def not_sent(self, key: str, why: str) -> None:
+        """Note that RunPod has not taken a job."""
+        self._move(key, State.NOT_SENT, {"error": masked_text(why), "owner": None})
+
+    def unknown(self, key: str, why: str) -> None:
+        """Note that nobody knows whether RunPod has taken a job."""
+        self._move(key, State.UNKNOWN, {"error": masked_text(why), "owner": None})
+
+    def seen(self, key: str, job: Job) -> None:
+        """Note how RunPod says that a job stands; older news than what is known change nothing."""
+        state = State.of(job.status)
+        fields: dict[str, Any] = {"seen_at": self._now(), **_seen(job)}
+        if state.is_final:
+            fields["finished_at"] = self._finished_at(key, job)
+        self._move(key, state, fields)
+
+    def home(self, key: str, home: Home) -> None:
+        """Note what of an ended job is on our disk; all of it in one transaction."""
+        with self._database.together() as sql:
+            number = self._number(sql, key)
+            sql.execute("DELETE FROM file WHERE job = ?", (number,))
+            sql.executemany(
+                "INSERT INTO file VALUES (?, ?, ?, ?, ?)",
+                [
+                    (number, str(each.path), each.size_bytes, each.sha256, each.content_type)
+                    for each in home.files
+                ],
+            )
+            said = (json.dumps(masked(each)) for each in (home.output, home.worker_error))
+            sql.execute("INSERT OR REPLACE INTO output VALUES (?, ?, ?)", (number, *said))
+            _update(
+                sql,
+                key,
+                {
+                    "cost_usd": home.cost_usd,
+                    "error": _masked(home.error),
+                    "saved_at": self._now() if home.is_whole else None,
+                    "owner": None,
+                },
+            )
+
+    def expired(self, key: str) -> None:
+        """Note that RunPod does not know a job any more whose result we do not have."""
+        self._move(key, State.EXPIRED, {"owner": None})
+
+    def begun_anew(self, key: str) -> None:
+        """Note that RunPod runs a job once more, under the same id (`/retry`)."""
+        with self._database.together() as sql:
+            number = self._number(sql, key)
+            sql.execute("DELETE FROM output WHERE job = ?", (number,))
+            dropped = ("finished_at", "saved_at", "delay_ms", "execution_ms", "cost_usd", "error")
+            _update(sql, key, {"state": State.QUEUED, **dict.fromkeys(dropped)})
+            self._sight(sql, number, State.QUEUED)
+
+    def adopt(self, place: Place, endpoint_id: str, job: Job, *, preset: str | None = None) -> str:
+        """Take up a job that somebody else has sent, and return its key; ours stay as they are."""
+        with self._database.together() as sql:
+            known = sql.execute(
+                "SELECT key FROM job WHERE job_id = ? AND endpoint_id = ? AND root = ?",
+                (job.job_id, endpoint_id, place.root),
+            ).fetchone()
+            if known is not None:
+                return str(known["key"])
+            key = secrets.token_hex(6)
+            intent = Intent(
+                place=place,
+                endpoint_id=endpoint_id,
+                payload=None,
+                preset=preset,
+                is_sync=job.job_id.startswith("sync-"),
+            )
+            self._add(sql, key, intent, State.of(job.status), is_payload_whole=False)
+            _update(sql, key, {"job_id": job.job_id, "seen_at": self._now(), **_seen(job)})
+        return key
+
+    def claim(self, key: str) -> bool:
+        """Take a job in hand, unless another living process has it."""
+        with self._database.together() as sql:
+            owner = sql.execute("SELECT owner FROM job WHERE key = ?", (key,)).fetchone()["owner"]
+            if owner is not None and self._lives.is_alive(owner) and owner != self._lives.name:
+                return False
+            _update(sql, key, {"owner": self._lives.name})
+        return True
+
+    def let_go(self, key: str) -> None:
+        """Let others take a job in hand."""
+        with self._database.together() as sql:
+            _update(sql, key, {"owner": None})
+
+    def settle(self) -> None:
+        """Find jobs whose sender was ended before it knew the answer: they are unknown."""
+        for row in self._database.rows("SELECT key, owner FROM job WHERE state = 'sending'"):
+            if row["owner"] is None or not self._lives.is_alive(row["owner"]):
+                self.unknown(
+                    row["key"], "the command that sent it was ended before it was answered"
+                )
+
+    def forget(self, before: float) -> int:
+        """Forget jobs that are done with and were written down before a time; return how many.
+
+        What RunPod may still have for us stays, and so do all jobs' files.
+        """
+        settled = "saved_at IS NOT NULL OR state IN ('not_sent', 'expired')"
+        with self._database.together() as sql:
+            sql.execute(f"DELETE FROM job WHERE created_at < ? AND ({settled})", (before,))  # noqa: S608 - our own words.
+            count = int(sql.execute("SELECT changes()").fetchone()[0])
+        kept = {
+            row["sha256"]
+            for row in self._database.rows("SELECT sha256 FROM payload WHERE body IS NULL")
+        }
+        for path in self._aside("").parent.glob("*.json"):
+            if path.stem not in kept:
+                with suppress(OSError):
+                    path.unlink()
+        return count
+
+    def deployed(self, deployment: Deployment) -> None:
+        """Note that an endpoint was set up, changed or taken down."""
+        fields = asdict(deployment)
+        place = fields.pop("place")
+        fields |= {"root": place["root"], "is_local": place["is_local"]}
+        names = ", ".join(fields)
+        with self._database.together() as sql:
+            sql.execute(
+                f"INSERT INTO deployment ({names}) VALUES ({', '.join('?' * len(fields))})",  # noqa: S608 - our own names.
+                tuple(fields.values()),
+            )
+
+    # Shared steps.
+
+    def _add(
+        self,
+        sql: sqlite3.Connection,
+        key: str,
+        intent: Intent,
+        state: State,
+        *,
+        is_payload_whole: bool,
+    ) -> int:
+        cursor = sql.execute(
+            "INSERT INTO job (key, root, is_local, endpoint_id, preset, state, owner, policy,"
+            " webhook, is_sync, output_dir, parent, batch_id, batch_row, is_payload_whole,"
+            " created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                key,
+                intent.place.root,
+                intent.place.is_local,
+                intent.endpoint_id,
+                intent.preset,
+                state,
+                self._lives.name,
+                json.dumps(asdict(intent.policy)),
+                _masked(intent.webhook),
+                intent.is_sync,
+                None if intent.output_dir is None else str(intent.output_dir),
+                intent.parent,
+                intent.batch_id,
+                intent.row,
+                is_payload_whole,
+                self._now(),
+            ),
+        )
+        number = cursor.lastrowid or 0
+        self._sight(sql, number, state)
+        return number
+
+    def _move(self, key: str, state: State, fields: Mapping[str, Any]) -> None:
+        with self._database.together() as sql:
+            row = sql.execute("SELECT number, state FROM job WHERE key = ?", (key,)).fetchone()
+            before = State(row["state"])
+            if state is not before and state not in FOLLOWED_BY[before]:
+                return
+            _update(sql, key, {"state": state, **fields})
+            if state is not before:
+                self._sight(sql, row["number"], state)
+
+    def _sight(self, sql: sqlite3.Connection, number: int, state: State) -> None:
+        sql.execute("INSERT INTO sighting VALUES (?, ?, ?)", (number, state, self._now()))
+
+    def _number(self, sql: sqlite3.Connection, key: str) -> int:
+        return int(sql.execute("SELECT number FROM job WHERE key = ?", (key,)).fetchone()["number"])
+
+    def _finished_at(self, key: str, job: Job) -> float:
+        """Return when a job ended: not later than now, and not before it can have."""
+        now = self._now()
+        if job.execution_ms is None:
+            return now
+        took_s = ((job.delay_ms or 0) + job.execution_ms) / 1000
+        return min(now, self.record(key).created_at + took_s)
+
+    def _put_aside(self, digest: str, body: bytes) -> None:
+        path = self._aside(digest)
+        with translated(path):
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if not path.exists():
+                with Draft(path.parent, digest) as draft:
+                    draft.write(body)
+                    draft.replace(path.name)
+
+
+def _masked(text: str | None) -> str | None:
+    return None if text is None else masked_text(text)
+
+
+def _seen(job: Job) -> dict[str, Any]:
+    """Return what RunPod says of a job's course, as far as it says something."""
+    said = {"delay_ms": job.delay_ms, "execution_ms": job.execution_ms, "worker_id": job.worker_id}
+    return {name: value for name, value in said.items() if value is not None}
+
+
+def _update(sql: sqlite3.Connection, key: str, fields: Mapping[str, Any]) -> None:
+    names = ", ".join(f"{name} = ?" for name in fields)
+    sql.execute(f"UPDATE job SET {names} WHERE key = ?", (*fields.values(), key))  # noqa: S608 - our own names.

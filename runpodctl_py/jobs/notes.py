@@ -1,0 +1,127 @@
+"""Writing one job down as it goes on, in the order that loses nothing.
+
+The intent is kept before anything is sent; if that fails, nothing is sent. After that the job
+exists, and trouble with the ledger is told, once, but never ends the following of a job.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Self
+
+from runpodctl_py.errors import AnswerLostError, LedgerError, RunpodctlError
+from runpodctl_py.jobs.ledger import Home, KeptFile
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from runpodctl_py.api.types import Job
+    from runpodctl_py.jobs.collect import Summary
+    from runpodctl_py.jobs.ledger import Intent, Ledger
+
+    Tell = Callable[[LedgerError], None]
+
+
+@dataclass(slots=True)
+class Notes:
+    """What is written down of one job.
+
+    Args:
+        ledger: Where.
+        key: The job's name there.
+        tell: Told the first time the ledger fails; the job goes on.
+    """
+
+    ledger: Ledger
+    key: str
+    tell: Tell
+    _is_broken: bool = field(default=False, init=False)
+
+    @classmethod
+    def of(cls, ledger: Ledger, tell: Tell, find: Callable[[], str]) -> Self:
+        """Return the notes of a job that exists already, whatever the ledger says to it."""
+        notes = cls(ledger, "", tell)
+        try:
+            notes.key = find()
+        except LedgerError as exc:
+            notes._break(exc)
+        return notes
+
+    def seen(self, job: Job) -> None:
+        """Note how RunPod says that it stands."""
+        self.attempt(self.ledger.seen, job)
+
+    def expired(self) -> None:
+        """Note that RunPod does not know it any more."""
+        self.attempt(self.ledger.expired)
+
+    def home(self, summary: Summary, *, is_wanted: bool = True) -> None:
+        """Note what of it is on our disk.
+
+        Args:
+            summary: What was saved.
+            is_wanted: Whether files were to be saved; if not, nothing is left to be fetched.
+        """
+        home = home_of(summary, is_wanted=is_wanted)
+        self.attempt(self.ledger.home, home)
+
+    def attempt(self, write: Callable[..., None], *news: object) -> None:
+        """Write some news of the job down, as far as the ledger works."""
+        if self._is_broken:
+            return
+        try:
+            write(self.key, *news)
+        except LedgerError as exc:
+            self._break(exc)
+
+    def _break(self, error: LedgerError) -> None:
+        self._is_broken = True
+        self.tell(error)
+
+
+async def sent(
+    ledger: Ledger, intent: Intent, send: Callable[[], Awaitable[Job]], tell: Tell
+) -> tuple[Job, Notes]:
+    """Write a job down, send it, and write down what became of that.
+
+    Args:
+        ledger: Where it is written down.
+        intent: What is sent, and where to.
+        send: Sends it.
+        tell: Told if the ledger fails after it was sent.
+
+    Raises:
+        LedgerError: It could not be written down; nothing was sent.
+        RunpodctlError: What `send` raises.
+    """
+    notes = Notes(ledger, ledger.intend(intent), tell)
+    try:
+        job = await send()
+    except asyncio.CancelledError:
+        notes.attempt(ledger.unknown, "interrupted while it was being sent")
+        raise
+    except AnswerLostError as exc:
+        notes.attempt(ledger.unknown, exc.message)
+        exc.hint = "\n".join(filter(None, (exc.hint, "Look for it:  runpodctl-py jobs sync")))
+        raise
+    except RunpodctlError as exc:
+        notes.attempt(ledger.not_sent, exc.message)
+        raise
+    notes.attempt(ledger.sent, job)
+    return job, notes
+
+
+def home_of(summary: Summary, *, is_wanted: bool = True) -> Home:
+    """Return what the ledger keeps of a summary."""
+    return Home(
+        files=tuple(
+            KeptFile(each.path.absolute(), each.size_bytes, each.sha256, each.content_type)
+            for each in summary.files
+        ),
+        output=summary.output,
+        cost_usd=summary.cost_usd,
+        error=summary.error.message if summary.error else None,
+        worker_error=summary.job.error,
+        is_whole=not is_wanted or summary.is_whole,
+    )

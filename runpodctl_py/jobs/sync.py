@@ -1,0 +1,148 @@
+"""Bringing home what finished while nobody watched: one job of the ledger at a time.
+
+Decides what RunPod's answer means for a job that the ledger knows. Which jobs, and in what words,
+is the caller's business.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from runpodctl_py.errors import NotFoundError, RefusedError, ServerError
+from runpodctl_py.jobs.collect import Submission, collect
+from runpodctl_py.jobs.ledger import State
+from runpodctl_py.jobs.notes import home_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from runpodctl_py.api.serverless import Serverless
+    from runpodctl_py.api.types import Job, Listed
+    from runpodctl_py.jobs.collect import Summary
+    from runpodctl_py.jobs.ledger import Ledger, Record
+    from runpodctl_py.jobs.save import Fetcher
+
+
+class Came(StrEnum):
+    """What became of a job when RunPod was asked."""
+
+    HOME = "saved"
+    """It has ended, and all it returned is on our disk."""
+    IN_PART = "saved in part"
+    """It has ended, and something could not be saved; RunPod may still have it."""
+    RUNNING = "running"
+    EXPIRED = "expired"
+    """RunPod does not know it any more; its result is gone."""
+    UNKNOWN = "unknown"
+    """Nobody can tell whether it was ever queued."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What asking for one job brought.
+
+    Args:
+        record: The job as the ledger knows it now.
+        came: What became of it.
+        summary: What was saved, if it has ended.
+    """
+
+    record: Record
+    came: Came
+    summary: Summary | None = None
+
+
+class Syncing:
+    """Asks one endpoint for the ledger's jobs on it.
+
+    Args:
+        ledger: Where they are written down.
+        endpoint: Where they ran.
+        directory: Where files go that were not to go anywhere else.
+        fetch: What fetches links; None leaves them out.
+        price_per_s_usd: What a second of the endpoint's worker costs, if we know.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        endpoint: Serverless,
+        directory: Path,
+        fetch: Fetcher | None,
+        price_per_s_usd: float | None,
+    ) -> None:
+        self._ledger = ledger
+        self._endpoint = endpoint
+        self._directory = directory
+        self._fetch = fetch
+        self._price_per_s_usd = price_per_s_usd
+        self._requests: list[Listed] | None = None
+
+    async def bring(self, record: Record) -> Result:
+        """Ask for one job, and save what it returned.
+
+        Raises:
+            NetworkError, UnauthorizedError: RunPod could not be asked; nothing has changed.
+            LedgerError: It could not be written down; what was saved is saved.
+        """
+        job = await self._found(record)
+        if job is None:
+            if record.state is State.UNKNOWN:
+                return self._result(record, Came.UNKNOWN)
+            self._ledger.expired(record.key)
+            return self._result(record, Came.EXPIRED)
+        if record.job_id is None:
+            self._ledger.sent(record.key, job)
+        self._ledger.seen(record.key, job)
+        if not job.status.is_final:
+            return self._result(record, Came.RUNNING)
+        summary = await self._collected(record, job)
+        self._ledger.home(record.key, home_of(summary))
+        return self._result(record, Came.HOME if summary.is_whole else Came.IN_PART, summary)
+
+    async def _found(self, record: Record) -> Job | None:
+        """Return a job as RunPod knows it; None if it does not."""
+        if record.job_id is None:
+            return await self._looked_for(record)
+        try:
+            return await self._endpoint.status(record.job_id)
+        except NotFoundError:
+            return None
+
+    async def _looked_for(self, record: Record) -> Job | None:
+        """Look for a job whose answer was lost: one with our input that is nobody's yet."""
+        if not record.is_payload_whole:
+            return None
+        payload = self._ledger.payload(record.key)
+        alike = [
+            each.job_id
+            for each in await self._listed()
+            if each.has_payload and each.payload == payload and not self._ledger.knows(each.job_id)
+        ]
+        return await self._endpoint.status(alike[0]) if len(alike) == 1 else None
+
+    async def _listed(self) -> list[Listed]:
+        """Return what the endpoint lists; asked once, because it may be asked rarely (4.3)."""
+        if self._requests is None:
+            try:
+                self._requests = await self._endpoint.requests()
+            except (NotFoundError, RefusedError, ServerError):
+                self._requests = []
+        return self._requests
+
+    async def _collected(self, record: Record, job: Job) -> Summary:
+        submission = Submission(
+            record.intent.endpoint_id,
+            self._ledger.payload(record.key),
+            record.intent.preset,
+            datetime.fromtimestamp(record.created_at, UTC),
+            self._price_per_s_usd,
+        )
+        directory = record.intent.output_dir or self._directory
+        return await collect(job, submission, directory, self._fetch)
+
+    def _result(self, record: Record, came: Came, summary: Summary | None = None) -> Result:
+        return Result(self._ledger.record(record.key), came, summary)
