@@ -22,6 +22,8 @@ from runpodctl_py.clock import SystemClock
 from runpodctl_py.errors import (
     InterruptedRunError,
     JobFailedError,
+    NotFoundError,
+    RefusedError,
     ResultExpiredError,
     RunpodctlError,
     SaveError,
@@ -31,7 +33,7 @@ from runpodctl_py.gpus import GpuSelection, price_per_s_usd
 from runpodctl_py.jobs.collect import Submission, Summary, collect, cost_usd, judge
 from runpodctl_py.jobs.download import Downloader
 from runpodctl_py.jobs.follow import PATIENCE_S, Finished, Started, follow
-from runpodctl_py.jobs.ledger import Intent
+from runpodctl_py.jobs.ledger import Intent, State
 from runpodctl_py.jobs.notes import Notes, sent
 from runpodctl_py.jobs.save import check_folder
 
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
     from runpodctl_py.cli.context import Context
     from runpodctl_py.cli.options import Following
     from runpodctl_py.errors import LedgerError
+    from runpodctl_py.jobs.ledger import Record
     from runpodctl_py.jsontypes import JsonValue
     from runpodctl_py.presets.model import Preset
 
@@ -53,6 +56,7 @@ class Wish:
 
     Args:
         preset: The preset it belongs to, by name.
+        parent: The ledger's key of the job that it repeats.
         output_dir: Where files go, if not where the settings say.
         timeout_s: Stop waiting after this time.
         saves: Whether files are written.
@@ -61,6 +65,7 @@ class Wish:
     """
 
     preset: str | None = None
+    parent: str | None = None
     output_dir: Path | None = None
     timeout_s: float | None = None
     saves: bool = True
@@ -81,12 +86,22 @@ class Wish:
 
 
 class Session:
-    """A connection to one endpoint for the time of a command. Use it as an async context."""
+    """A connection to one endpoint for the time of a command. Use it as an async context.
 
-    def __init__(self, context: Context, endpoint_id: str, wish: Wish) -> None:
+    Args:
+        context: The command's surroundings.
+        endpoint_id: Which endpoint.
+        wish: What the person wants.
+        view: Where the job is shown; by default as it fits the surroundings.
+    """
+
+    def __init__(
+        self, context: Context, endpoint_id: str, wish: Wish, view: JobView | None = None
+    ) -> None:
         settings = context.settings
         self._context = context
         self._wish = wish
+        self._view = view
         self._transport = Transport(settings.endpoint_base_url, settings.api_key)
         self._endpoint = Serverless(self._transport, endpoint_id)
         self._place = Place(endpoint_id, wish.preset)
@@ -133,7 +148,7 @@ class Session:
         if self._wish.saves:
             check_folder(self._directory)
         self._price = asyncio.create_task(self._look_up_price())
-        with job_view(self._context.output) as view:
+        with self._view or job_view(self._context.output) as view:
             job = await self._send(request, sync_wait_ms)
             view.submitted(job.job_id, self._place)
             finished = await self._until_final(view, job, was_seen=False)
@@ -144,10 +159,24 @@ class Session:
         self._price = asyncio.create_task(self._look_up_price())
         job = await self._endpoint.status(job_id)
         self._take_up(job)
-        with job_view(self._context.output) as view:
+        with self._view or job_view(self._context.output) as view:
             view.submitted(job.job_id, self._place)
             finished = await self._until_final(view, job, was_seen=True)
         await self._finish(finished, None, None)
+
+    async def retried(self, record: Record) -> bool:
+        """Have RunPod run a job once more under its id; tell whether it could."""
+        if record.job_id is None or record.state not in {State.FAILED, State.TIMED_OUT}:
+            return False
+        try:
+            job = await self._endpoint.retry(record.job_id)
+        except (NotFoundError, RefusedError):
+            return False
+        self._context.ledger.begun_anew(record.key)
+        if self._context.output.as_json:
+            return True
+        self._context.output.note(f"RunPod runs it once more: {job.job_id}")
+        return True
 
     async def _send(self, request: JobRequest, sync_wait_ms: int | None) -> Job:
         intent = Intent(
@@ -159,6 +188,7 @@ class Session:
             webhook=request.webhook,
             is_sync=sync_wait_ms is not None,
             output_dir=self._directory.absolute(),
+            parent=self._wish.parent,
         )
         send = partial(self._posted, request, sync_wait_ms)
         job, self._notes = await sent(self._context.ledger, intent, send, self._not_noted)

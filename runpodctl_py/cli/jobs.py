@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from operator import methodcaller
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
@@ -9,7 +11,9 @@ import typer
 from runpodctl_py.cli import options
 from runpodctl_py.cli.context import Context, endpoint_id, opened, run
 from runpodctl_py.cli.house_style import App
+from runpodctl_py.cli.located import JOBS, JobId, JobIds, Located, locate
 from runpodctl_py.cli.output import Column, Output, seconds_text
+from runpodctl_py.errors import LedgerError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -23,12 +27,10 @@ app = App()
 
 _Answer = TypeVar("_Answer")
 
-JobId = Annotated[str, typer.Argument(metavar="JOB", help="The job's id, as submit prints it.")]
-
 
 @app.command()
 def status(
-    job_id: JobId,
+    job: JobId,
     *,
     target: options.Target,
     verbose: options.Verbose = False,
@@ -36,55 +38,68 @@ def status(
 ) -> None:
     """Show a job as it is now. The exit code is the job's: 10 failed, 11 cancelled, 12 timed out.
 
-    Example:
+    Examples:
+      runpodctl-py status 8f3c2a54
       runpodctl-py status 8f3c2a54-…-u1 --endpoint i02xupws21hp6i
     """
-    with opened(common) as context:
-        job = run(_ask(context, _where(context, target), lambda asked: asked.status(job_id)))
-    _show_job(context.output, job)
-    _raise_for(context.output, job, is_verbose=verbose)
+    located = locate(job, target, common)
+    with opened(located.common) as context:
+        found = run(_ask(context, located, lambda asked: asked.status(located.job_id)))
+        _note(context, located, found)
+    _show_job(context.output, found)
+    _raise_for(context.output, found, is_verbose=verbose)
 
 
 @app.command()
 def watch(
-    job_id: JobId,
+    jobs: JobIds = None,
     *,
+    every: Annotated[
+        bool, typer.Option("--all", help="All jobs of yours that have not been fetched yet.")
+    ] = False,
     target: options.Target,
     following: options.Following,
     common: options.Common,
 ) -> None:
-    """Follow a job that was sent before, and save its files.
+    """Follow jobs that were sent before, and save their files.
 
-    Example:
+    Of several, the exit code is that of the first one that was no success.
+
+    Examples:
+      runpodctl-py watch 8f3c2a54
       runpodctl-py watch 8f3c2a54-…-u1 --endpoint i02xupws21hp6i
+      runpodctl-py watch --all
     """
-    from runpodctl_py.cli.following import Session, Wish
+    from runpodctl_py.cli.watching import unsettled, watch_all
 
-    wish = Wish.of(following, target.preset)
-
-    async def follow(context: Context, where: str) -> None:
-        async with Session(context, where, wish) as session:
-            await session.watch(job_id)
-
-    with opened(common, is_quiet=following.quiet) as context:
-        run(follow(context, _where(context, target)))
+    if bool(jobs) == every:
+        raise UsageError("Which jobs?", hint="Name them, or say --all.")
+    located = [locate(each, target, common) for each in jobs or ()] or unsettled(target, common)
+    watch_all(located, following)
 
 
 @app.command()
 def cancel(
-    job_id: JobId,
+    jobs: Annotated[list[str], JOBS],
     *,
     target: options.Target,
     common: options.Common,
 ) -> None:
-    """Cancel a job, queued or running.
+    """Cancel jobs, queued or running.
 
-    Example:
+    Examples:
+      runpodctl-py cancel 8f3c2a54
       runpodctl-py cancel 8f3c2a54-…-u1 --endpoint i02xupws21hp6i
     """
-    with opened(common) as context:
-        job = run(_ask(context, _where(context, target), lambda asked: asked.cancel(job_id)))
-    output = context.output
+    # All of them first: a wrong name should not come after the first one is gone.
+    for located in [locate(each, target, common) for each in jobs]:
+        with opened(located.common) as context:
+            found = run(_ask(context, located, methodcaller("cancel", located.job_id)))
+            _note(context, located, found)
+        _tell_cancelled(context.output, found)
+
+
+def _tell_cancelled(output: Output, job: Job) -> None:
     if output.as_json:
         output.document(job_document(job))
     elif job.status.value == "CANCELLED":
@@ -110,7 +125,7 @@ def health(
     """
     with opened(common) as context:
         where = endpoint_id(context.settings, endpoint, _preset(preset))
-        found = run(_ask(context, where, lambda asked: asked.health()))
+        found = run(_ask_at(context, where, lambda asked: asked.health()))
     document = health_document(where, found)
     rows = [
         (kind, state.replace("_", " "), str(count))
@@ -123,6 +138,13 @@ def health(
 
 
 async def _ask(
+    context: Context, located: Located, question: Callable[[Serverless], Awaitable[_Answer]]
+) -> _Answer:
+    """Ask a job's endpoint one thing."""
+    return await _ask_at(context, located.endpoint_id(context), question)
+
+
+async def _ask_at(
     context: Context, where: str, question: Callable[[Serverless], Awaitable[_Answer]]
 ) -> _Answer:
     """Ask one endpoint one thing."""
@@ -133,8 +155,11 @@ async def _ask(
         return await question(endpoint)
 
 
-def _where(context: Context, target: options.Target) -> str:
-    return endpoint_id(context.settings, target.endpoint, _preset(target.preset))
+def _note(context: Context, located: Located, job: Job) -> None:
+    """Write down how a job of ours stands; if that fails, the answer is still one."""
+    if located.record is not None:
+        with suppress(LedgerError):
+            context.ledger.seen(located.record.key, job)
 
 
 def _preset(name: str | None) -> Preset | None:

@@ -61,9 +61,9 @@ class Syncing:
     Args:
         ledger: Where they are written down.
         endpoint: Where they ran.
-        directory: Where files go that were not to go anywhere else.
+        directory: Where files go.
         fetch: What fetches links; None leaves them out.
-        price_per_s_usd: What a second of the endpoint's worker costs, if we know.
+        is_directory_meant: Whether they go there even if the job was sent with another folder.
     """
 
     def __init__(
@@ -72,13 +72,14 @@ class Syncing:
         endpoint: Serverless,
         directory: Path,
         fetch: Fetcher | None,
-        price_per_s_usd: float | None,
+        *,
+        is_directory_meant: bool,
     ) -> None:
         self._ledger = ledger
         self._endpoint = endpoint
         self._directory = directory
         self._fetch = fetch
-        self._price_per_s_usd = price_per_s_usd
+        self._is_directory_meant = is_directory_meant
         self._requests: list[Listed] | None = None
 
     async def bring(self, record: Record) -> Result:
@@ -134,14 +135,19 @@ class Syncing:
         return self._requests
 
     async def _collected(self, record: Record, job: Job) -> Summary:
+        intent = record.intent
+        ran_on = self._ledger.deployment(intent.place, intent.endpoint_id, record.created_at)
+        known_price = None if ran_on is None else ran_on.price_per_s_usd
         submission = Submission(
-            record.intent.endpoint_id,
+            intent.endpoint_id,
             self._ledger.payload(record.key),
-            record.intent.preset,
+            intent.preset,
             datetime.fromtimestamp(record.created_at, UTC),
-            self._price_per_s_usd,
+            0.0 if intent.place.is_local else known_price,
         )
-        directory = record.intent.output_dir or self._directory
+        directory = self._directory
+        if intent.output_dir is not None and not self._is_directory_meant:
+            directory = intent.output_dir
         return await collect(job, submission, directory, self._fetch)
 
     def _result(self, record: Record, came: Came, summary: Summary | None = None) -> Result:

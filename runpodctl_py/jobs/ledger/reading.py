@@ -26,10 +26,13 @@ from runpodctl_py.jobs.ledger.record import (
 
 if TYPE_CHECKING:
     import sqlite3
+    from collections.abc import Iterator
 
     from runpodctl_py.jsontypes import JsonValue
 
 _SHORTEST_PREFIX = 4
+_PAGE = 500
+_BEYOND_ANY_NUMBER = 2**62
 _UNSETTLED = "saved_at IS NULL AND state NOT IN ('not_sent', 'expired')"
 
 
@@ -126,6 +129,22 @@ class Reading:
         where, values = _conditions(wanted or Filter())
         statement = f"SELECT * FROM listed WHERE {where} ORDER BY number DESC LIMIT ?"  # noqa: S608 - our own words only.
         return [_record(row) for row in self._database.rows(statement, *values, limit or -1)]
+
+    def each(self, wanted: Filter) -> Iterator[Record]:
+        """Yield jobs as `jobs` returns them, however many, without having all of them at once."""
+        where, values = _conditions(wanted)
+        last = None
+        while True:
+            page = self._database.rows(
+                f"SELECT * FROM listed WHERE {where} AND number < ? ORDER BY number DESC LIMIT ?",  # noqa: S608 - our own words.
+                *values,
+                _BEYOND_ANY_NUMBER if last is None else last,
+                _PAGE,
+            )
+            yield from map(_record, page)
+            if len(page) < _PAGE:
+                return
+            last = page[-1]["number"]
 
     def ids(self, prefix: str, limit: int) -> list[str]:
         """Return RunPod's ids that begin with a text, the newest first."""
