@@ -61,6 +61,10 @@ COMMANDS = {
 }
 
 
+_REMINDING = frozenset(COMMANDS) - {"help", "local"}
+"""The commands that end with a word on results to be fetched; `local` may run for days."""
+
+
 class RootGroup(TyperGroup):
     """A group that knows its commands by name, and imports one when it is run."""
 
@@ -166,7 +170,19 @@ def _exit_code(args: list[str]) -> int:
         if not (isinstance(error, InterruptedRunError) and error.was_told):
             Output(as_json="--json" in args).error(error)
         return error.exit_code
+    finally:
+        _say_what_waits(args)
     return code if isinstance(code, int) else 0
+
+
+def _say_what_waits(args: list[str]) -> None:
+    """Remind a person of results that are still to be fetched, unless they are at it."""
+    is_asked = not {"--help", "-h", "--version", "--json", "--quiet", "-q"} & set(args)
+    if args and args[0] in _REMINDING and args[:2] != ["jobs", "sync"] and is_asked:
+        from runpodctl_py.cli.notice import notice
+
+        if text := notice():
+            Output().warn(text)
 
 
 def _described(exc: BaseException) -> RunpodctlError:

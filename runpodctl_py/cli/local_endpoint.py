@@ -12,6 +12,7 @@ from filelock import AsyncFileLock
 
 from runpodctl_py import env_file, provision
 from runpodctl_py.api.provisioning import connect
+from runpodctl_py.cli.deployments import note_setup
 from runpodctl_py.cli.desired import Flags, desired_state
 from runpodctl_py.emulator.daemon import data_folder
 from runpodctl_py.emulator.workers.images import command_for
@@ -41,9 +42,12 @@ async def _provisioned(context: Context, preset: Preset, *, dry_run: bool) -> st
         if dry_run:
             return plan.endpoint.target.endpoint_id or "(new endpoint)"
         env_file.check_writable(settings.env_path)
-        endpoint_id = ""
-        async for applied in provision.apply(provisioner, plan):
-            endpoint_id = applied.resource_id
+        ids = {
+            applied.kind: applied.resource_id
+            async for applied in provision.apply(provisioner, plan)
+        }
+        endpoint_id = ids["endpoint"]
+        note_setup(context, plan, preset.name, ids)
     env_file.set_values(settings.env_path, {preset.env_key: endpoint_id})
     context.output.note(
         f"Set up {preset.name} ({endpoint_id}); its id is in {settings.env_path.name}.", style="dim"

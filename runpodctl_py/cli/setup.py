@@ -7,7 +7,7 @@ looks is `setup_view.py`'s; comparing and saving is `provision.py`'s.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -15,6 +15,7 @@ from runpodctl_py import env_file as env_files
 from runpodctl_py import settings as settings_module
 from runpodctl_py.cli import asking, options, setup_view
 from runpodctl_py.cli.context import Context, opened, run
+from runpodctl_py.cli.deployments import note_setup
 from runpodctl_py.cli.desired import Flags, desired_state
 from runpodctl_py.cli.house_style import App
 from runpodctl_py.cli.output import Column, Output
@@ -131,6 +132,7 @@ class Setup:
             view.show_dry_run(_requests(provisioner, plan))
             return
         if plan.is_empty and not keys:
+            note_setup(context, plan, preset.name)
             view.show_unchanged()
             return
         # Before anything is created: an id that cannot be written down is easily lost.
@@ -143,10 +145,12 @@ class Setup:
                 f"{name} was found by its name only, may not be yours, and was not changed",
                 hint="If it is yours, say so with --yes. Else take another name with --name.",
             )
-        endpoint_id = ""
+        ids: dict[Literal["template", "endpoint"], str] = {}
         async for applied in provision.apply(provisioner, plan):
             view.show_applied(applied)
-            endpoint_id = applied.resource_id
+            ids[applied.kind] = applied.resource_id
+        endpoint_id = ids["endpoint"]
+        note_setup(context, plan, preset.name, ids)
         written = dict.fromkeys(_env_keys(context, preset, plan, endpoint_id), endpoint_id)
         if written:
             _write_down(context, written)

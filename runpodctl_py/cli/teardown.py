@@ -12,12 +12,14 @@ from runpodctl_py import env_file as env_files
 from runpodctl_py import settings as settings_module
 from runpodctl_py.cli import asking, options
 from runpodctl_py.cli.context import Context, opened, run
+from runpodctl_py.cli.deployments import note_teardown
 from runpodctl_py.cli.house_style import App
 from runpodctl_py.cli.output import Output
 from runpodctl_py.errors import NotFoundError, RunpodctlError
 from runpodctl_py.presets import loading
 
 if TYPE_CHECKING:
+    from runpodctl_py.api.provisioning import Provisioner
     from runpodctl_py.jsontypes import JsonObject
     from runpodctl_py.teardown import Teardown, TeardownStep
 
@@ -63,7 +65,6 @@ def _aim(context: Context, target: str) -> _Aim:
 async def _tear_down(context: Context, aim: _Aim, *, yes: bool, dry_run: bool) -> None:
     from runpodctl_py import teardown as tearing
     from runpodctl_py.api.provisioning import connect
-    from runpodctl_py.clock import SystemClock
 
     settings, output = context.settings, context.output
     keys = _keys_of(context, aim.endpoint_id)
@@ -83,15 +84,25 @@ async def _tear_down(context: Context, aim: _Aim, *, yes: bool, dry_run: bool) -
             return
         if not yes:
             _confirm(found, await _unfinished_jobs(context, aim.endpoint_id))
-        if found.endpoint is None:
-            _forget(context, keys)
-        async for step in tearing.tear_down(provisioner, found, SystemClock()):
-            _say_step(output, step)
-            if step.kind == "endpoint":
-                # Now, and not after the template: that can take minutes, or be interrupted.
-                _forget(context, keys)
+        await _delete(context, provisioner, found, keys)
     if output.as_json:
         output.document(_document(aim, found, keys, is_dry_run=False))
+
+
+async def _delete(
+    context: Context, provisioner: Provisioner, found: Teardown, keys: list[str]
+) -> None:
+    from runpodctl_py import teardown as tearing
+    from runpodctl_py.clock import SystemClock
+
+    if found.endpoint is None:
+        _forget(context, keys)
+    async for step in tearing.tear_down(provisioner, found, SystemClock()):
+        _say_step(context.output, step)
+        if step.kind == "endpoint" and found.endpoint is not None:
+            # Now, and not after the template: that can take minutes, or be interrupted.
+            note_teardown(context, found.endpoint)
+            _forget(context, keys)
 
 
 def _forget(context: Context, keys: list[str]) -> None:

@@ -211,8 +211,12 @@ class Reading:
         )
         return tuple(Sighting(State(row["state"]), row["at"]) for row in rows)
 
-    def waiting(self) -> Waiting:
-        """Count what nobody has fetched and nobody is working on."""
+    def waiting(self, left_before: float) -> Waiting:
+        """Count what nobody has fetched and nobody is working on.
+
+        Args:
+            left_before: Jobs that run count if they were written down before this time.
+        """
         rows = self._database.rows(f"SELECT * FROM listed WHERE {_UNSETTLED}")  # noqa: S608 - our own words.
         alive: dict[str, bool] = {}
         for owner in {row["owner"] for row in rows} - {None}:
@@ -221,7 +225,7 @@ class Reading:
         drops = [each.kept_until for each in left if each.kept_until is not None]
         return Waiting(
             ended=sum(each.state.is_final for each in left),
-            running=sum(each.state.is_open for each in left),
+            running=sum(each.state.is_open and each.created_at < left_before for each in left),
             unknown=sum(each.state in {State.UNKNOWN, State.SENDING} for each in left),
             first_drop_at=min(drops, default=None),
         )
