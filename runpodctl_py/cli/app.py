@@ -170,8 +170,8 @@ def _exit_code(args: list[str]) -> int:
         if not (isinstance(error, InterruptedRunError) and error.was_told):
             Output(as_json="--json" in args).error(error)
         return error.exit_code
-    finally:
-        _say_what_waits(args)
+    # After an error, its own words are what should be read last.
+    _say_what_waits(args)
     return code if isinstance(code, int) else 0
 
 

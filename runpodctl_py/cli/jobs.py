@@ -85,10 +85,11 @@ def cancel(
     target: options.Target,
     common: options.Common,
 ) -> None:
-    """Cancel jobs, queued or running.
+    """Cancel jobs, queued or running. `jobs cancel` is the same.
 
     Examples:
       runpodctl-py cancel 8f3c2a54
+      runpodctl-py jobs cancel 8f3c2a54 55de0a17
       runpodctl-py cancel 8f3c2a54-…-u1 --endpoint i02xupws21hp6i
     """
     # All of them first: a wrong name should not come after the first one is gone.

@@ -30,7 +30,7 @@ class Came(StrEnum):
     """What became of a job when RunPod was asked."""
 
     HOME = "saved"
-    """It has ended, and all it returned is on our disk."""
+    """It has ended, and all it returned is on our disk, perhaps for long."""
     IN_PART = "saved in part"
     """It has ended, and something could not be saved; RunPod may still have it."""
     RUNNING = "running"
@@ -47,7 +47,7 @@ class Result:
     Args:
         record: The job as the ledger knows it now.
         came: What became of it.
-        summary: What was saved, if it has ended.
+        summary: What was saved, if it has ended and RunPod still had it.
     """
 
     record: Record
@@ -91,12 +91,7 @@ class Syncing:
         """
         job = await self._found(record)
         if job is None:
-            if record.state is State.UNKNOWN:
-                return self._result(record, Came.UNKNOWN)
-            self._ledger.expired(record.key)
-            return self._result(record, Came.EXPIRED)
-        if record.job_id is None:
-            self._ledger.sent(record.key, job)
+            return self._not_found(record)
         self._ledger.seen(record.key, job)
         if not job.status.is_final:
             return self._result(record, Came.RUNNING)
@@ -104,18 +99,29 @@ class Syncing:
         self._ledger.home(record.key, home_of(summary))
         return self._result(record, Came.HOME if summary.is_whole else Came.IN_PART, summary)
 
+    def _not_found(self, record: Record) -> Result:
+        if record.saved_at is not None:
+            return self._result(record, Came.HOME)
+        if record.job_id is None:
+            return self._result(record, Came.UNKNOWN)
+        self._ledger.expired(record.key)
+        return self._result(record, Came.EXPIRED)
+
     async def _found(self, record: Record) -> Job | None:
         """Return a job as RunPod knows it; None if it does not."""
         if record.job_id is None:
             return await self._looked_for(record)
+        return await self._asked_for(record.job_id)
+
+    async def _asked_for(self, job_id: str) -> Job | None:
         try:
-            return await self._endpoint.status(record.job_id)
+            return await self._endpoint.status(job_id)
         except NotFoundError:
             return None
 
     async def _looked_for(self, record: Record) -> Job | None:
         """Look for a job whose answer was lost: one with our input that is nobody's yet."""
-        if not record.is_payload_whole:
+        if record.state is not State.UNKNOWN or not record.is_payload_whole:
             return None
         payload = self._ledger.payload(record.key)
         alike = [
@@ -123,7 +129,9 @@ class Syncing:
             for each in await self._listed()
             if each.has_payload and each.payload == payload and not self._ledger.knows(each.job_id)
         ]
-        return await self._endpoint.status(alike[0]) if len(alike) == 1 else None
+        job = await self._asked_for(alike[0]) if len(alike) == 1 else None
+        # Another one with the same input may have been looked for at the same time.
+        return job if job is not None and self._ledger.found(record.key, job) else None
 
     async def _listed(self) -> list[Listed]:
         """Return what the endpoint lists; asked once, because it may be asked rarely (4.3)."""

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -93,7 +94,7 @@ class Reading:
             NotFoundError: There is none.
             UsageError: There are several.
         """
-        pattern = text.removeprefix("sync-").replace("\\", "").replace("%", "").replace("_", r"\_")
+        pattern = _literally(text.removeprefix("sync-"))
         rows: list[sqlite3.Row] = []
         if len(pattern) >= _SHORTEST_PREFIX:
             rows = self._database.rows(
@@ -149,8 +150,8 @@ class Reading:
     def ids(self, prefix: str, limit: int) -> list[str]:
         """Return RunPod's ids that begin with a text, the newest first."""
         rows = self._database.rows(
-            "SELECT job_id FROM job WHERE job_id LIKE ? ORDER BY number DESC LIMIT ?",
-            f"{prefix}%",
+            "SELECT job_id FROM job WHERE job_id LIKE ? ESCAPE '\\' ORDER BY number DESC LIMIT ?",
+            f"{_literally(prefix)}%",
             limit,
         )
         return [row["job_id"] for row in rows]
@@ -281,6 +282,11 @@ def _record(row: sqlite3.Row) -> Record:
         is_payload_whole=bool(row["is_payload_whole"]),
         file_count=row["file_count"],
     )
+
+
+def _literally(text: str) -> str:
+    """Return a pattern of LIKE that a text alone fits."""
+    return re.sub(r"([\\%_])", r"\\\1", text)
 
 
 def _conditions(wanted: Filter) -> tuple[str, list[object]]:

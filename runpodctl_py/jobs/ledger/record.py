@@ -77,7 +77,8 @@ FOLLOWED_BY: Mapping[State, frozenset[State]] = {
     State.RUNNING: frozenset({State.QUEUED, *FINAL, State.EXPIRED}),
     **dict.fromkeys(FINAL, frozenset({State.EXPIRED})),
     State.NOT_SENT: frozenset(),
-    State.EXPIRED: frozenset(),
+    # It was asked for where it is not: with another account's key, say.
+    State.EXPIRED: frozenset({*_ALIVE, *FINAL}),
 }
 """What may be seen next. RunPod's own retry begins anew and is a move of its own."""
 

@@ -104,9 +104,10 @@ class Ledger(Reading):
         body = json.dumps(payload, ensure_ascii=False).encode(errors="surrogatepass")
         digest = hashlib.sha256(body).hexdigest()
         is_large = len(body) > _LARGEST_BODY_BYTES
-        if is_large:
-            self._put_aside(digest, body)
         with self._database.together() as sql:
+            # Inside: nobody tidies up meanwhile.
+            if is_large:
+                self._put_aside(digest, body)
             number = self._add(sql, key, intent, State.SENDING, is_payload_whole=is_whole)
             sql.execute(
                 "INSERT INTO payload VALUES (?, ?, ?, ?)",
@@ -115,8 +116,24 @@ class Ledger(Reading):
         return key
 
     def sent(self, key: str, job: Job) -> None:
-        """Note that RunPod has taken a job, and how it answered."""
-        self._move(key, State.of(job.status), {"job_id": job.job_id, **_seen(job)})
+        """Note that RunPod has taken a job, and how it answered.
+
+        Another one that had its id is gone: a local RunPod that was reset gives its ids again.
+        """
+        with self._database.together() as sql:
+            holder = _holder(sql, key, job)
+            if holder is not None:
+                self._moved(sql, holder, State.EXPIRED, {})
+                _update(sql, holder, {"job_id": None})
+            self._moved(sql, key, State.of(job.status), {"job_id": job.job_id, **_seen(job)})
+
+    def found(self, key: str, job: Job) -> bool:
+        """Note which job one of ours turned out to be, unless that one is another of ours."""
+        with self._database.together() as sql:
+            if _holder(sql, key, job) is not None:
+                return False
+            self._moved(sql, key, State.of(job.status), {"job_id": job.job_id, **_seen(job)})
+        return True
 
     def not_sent(self, key: str, why: str) -> None:
         """Note that RunPod has not taken a job."""
@@ -160,7 +177,7 @@ class Ledger(Reading):
             )
 
     def expired(self, key: str) -> None:
-        """Note that RunPod does not know a job any more whose result we do not have."""
+        """Note that RunPod does not know a job any more; if its result is home, that is no loss."""
         self._move(key, State.EXPIRED, {"owner": None})
 
     def begun_anew(self, key: str) -> None:
@@ -224,12 +241,10 @@ class Ledger(Reading):
         with self._database.together() as sql:
             sql.execute(f"DELETE FROM job WHERE created_at < ? AND ({settled})", (before,))  # noqa: S608 - our own words.
             count = int(sql.execute("SELECT changes()").fetchone()[0])
-        kept = {
-            row["sha256"]
-            for row in self._database.rows("SELECT sha256 FROM payload WHERE body IS NULL")
-        }
-        for path in self._aside("").parent.glob("*.json"):
-            if path.stem not in kept:
+        with self._database.together() as sql:
+            rows = sql.execute("SELECT sha256 FROM payload WHERE body IS NULL").fetchall()
+            kept = {self._aside(row["sha256"]) for row in rows}
+            for path in set(self._aside("").parent.glob("*")) - kept:
                 with suppress(OSError):
                     path.unlink()
         return count
@@ -286,13 +301,22 @@ class Ledger(Reading):
 
     def _move(self, key: str, state: State, fields: Mapping[str, Any]) -> None:
         with self._database.together() as sql:
-            row = sql.execute("SELECT number, state FROM job WHERE key = ?", (key,)).fetchone()
-            before = State(row["state"])
-            if state is not before and state not in FOLLOWED_BY[before]:
-                return
-            _update(sql, key, {"state": state, **fields})
-            if state is not before:
-                self._sight(sql, row["number"], state)
+            self._moved(sql, key, state, fields)
+
+    def _moved(
+        self, sql: sqlite3.Connection, key: str, state: State, fields: Mapping[str, Any]
+    ) -> None:
+        row = sql.execute(
+            "SELECT number, state, saved_at FROM job WHERE key = ?", (key,)
+        ).fetchone()
+        before = State(row["state"])
+        if state is not before and state not in FOLLOWED_BY[before]:
+            return
+        if state is State.EXPIRED and row["saved_at"] is not None:
+            return
+        _update(sql, key, {"state": state, **fields})
+        if state is not before:
+            self._sight(sql, row["number"], state)
 
     def _sight(self, sql: sqlite3.Connection, number: int, state: State) -> None:
         sql.execute("INSERT INTO sighting VALUES (?, ?, ?)", (number, state, self._now()))
@@ -301,12 +325,13 @@ class Ledger(Reading):
         return int(sql.execute("SELECT number FROM job WHERE key = ?", (key,)).fetchone()["number"])
 
     def _finished_at(self, key: str, job: Job) -> float:
-        """Return when a job ended: not later than now, and not before it can have."""
-        now = self._now()
+        """Return when a job ended: not later than we first knew, and not before it can have."""
+        record = self.record(key)
+        latest = self._now() if record.finished_at is None else record.finished_at
         if job.execution_ms is None:
-            return now
+            return latest
         took_s = ((job.delay_ms or 0) + job.execution_ms) / 1000
-        return min(now, self.record(key).created_at + took_s)
+        return min(latest, record.created_at + took_s)
 
     def _put_aside(self, digest: str, body: bytes) -> None:
         path = self._aside(digest)
@@ -315,7 +340,7 @@ class Ledger(Reading):
             if not path.exists():
                 with Draft(path.parent, digest) as draft:
                     draft.write(body)
-                    draft.replace(path.name)
+                    draft.replace(path.name).chmod(0o600)
 
 
 def _masked(text: str | None) -> str | None:
@@ -326,6 +351,16 @@ def _seen(job: Job) -> dict[str, Any]:
     """Return what RunPod says of a job's course, as far as it says something."""
     said = {"delay_ms": job.delay_ms, "execution_ms": job.execution_ms, "worker_id": job.worker_id}
     return {name: value for name, value in said.items() if value is not None}
+
+
+def _holder(sql: sqlite3.Connection, key: str, job: Job) -> str | None:
+    """Return the key of the other job that has an id at a job's endpoint, if there is one."""
+    row = sql.execute(
+        "SELECT other.key FROM job JOIN job AS other USING (endpoint_id, root)"
+        " WHERE job.key = ? AND other.job_id = ? AND other.key != job.key",
+        (key, job.job_id),
+    ).fetchone()
+    return None if row is None else str(row["key"])
 
 
 def _update(sql: sqlite3.Connection, key: str, fields: Mapping[str, Any]) -> None:
