@@ -60,10 +60,14 @@ class Context:
     files: tuple[tuple[str, Path | None], ...] = ()
 
     @property
+    def file_flags(self) -> str:
+        """What to add to a command that is suggested, so that it has the same settings."""
+        return "".join(f" {flag} {shlex.quote(str(path))}" for flag, path in self.files if path)
+
+    @property
     def flags(self) -> str:
         """What to add to a command that is suggested, so that it means the same place."""
-        named = "".join(f" {flag} {shlex.quote(str(path))}" for flag, path in self.files if path)
-        return f"{named} --local" if self.settings.is_local else named
+        return f"{self.file_flags} --local" if self.settings.is_local else self.file_flags
 
     @property
     def place(self) -> Place:

@@ -33,7 +33,7 @@ from runpodctl_py.gpus import GpuSelection, price_per_s_usd
 from runpodctl_py.jobs.collect import Submission, Summary, collect, cost_usd, judge
 from runpodctl_py.jobs.download import Downloader
 from runpodctl_py.jobs.follow import PATIENCE_S, Finished, Started, follow
-from runpodctl_py.jobs.ledger import Intent, State
+from runpodctl_py.jobs.ledger import Intent, State, short_id
 from runpodctl_py.jobs.notes import Notes, sent
 from runpodctl_py.jobs.save import check_folder
 
@@ -306,8 +306,10 @@ class Session:
         raise error
 
     def _again(self, command: str, job_id: str) -> str:
-        endpoint_id = self._place.endpoint_id
-        return f"runpodctl-py {command} {job_id} --endpoint {endpoint_id}{self._context.flags}"
+        if self._notes.is_broken:
+            where = f" --endpoint {self._place.endpoint_id}{self._context.flags}"
+            return f"runpodctl-py {command} {job_id}{where}"
+        return f"runpodctl-py {command} {short_id(job_id)}{self._context.file_flags}"
 
     @property
     def _what_becomes_of_it(self) -> str:

@@ -15,9 +15,17 @@ import typer
 
 from runpodctl_py.cli import options
 from runpodctl_py.cli.context import Context, opened, run
-from runpodctl_py.cli.located import JobIds, load_settings, open_ledger, placed
+from runpodctl_py.cli.located import JobIds, load_settings, open_ledger, placed, without_id
 from runpodctl_py.cli.output import Output, bytes_text
-from runpodctl_py.errors import ConflictError, ResultExpiredError, SaveError
+from runpodctl_py.errors import (
+    ConflictError,
+    NetworkError,
+    ResultExpiredError,
+    RunpodctlError,
+    SaveError,
+    ServerError,
+    UnauthorizedError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -66,10 +74,14 @@ def sync(
 
 def _wanted(ledger: Ledger, named: Sequence[str] | None) -> list[Record]:
     """Return the jobs to be asked for, the oldest first: its result is dropped first."""
-    from runpodctl_py.jobs.ledger import Filter
+    from runpodctl_py.jobs.ledger import Filter, State
 
     if named:
-        return [ledger.find(each) for each in named]
+        found = [ledger.find(each) for each in named]
+        for record in found:
+            if record.state is State.NOT_SENT:
+                raise without_id(record)
+        return list({each.key: each for each in found}.values())
     return ledger.jobs(Filter(unsettled=True))[::-1]
 
 
@@ -127,18 +139,39 @@ async def _bring(
         }
 
         async def bring(record: Record) -> None:
+            if not ledger.claim(record.key):
+                report.left(record, "another command is following it")
+                return
+            try:
+                # It may have been in other hands until now.
+                current = ledger.record(record.key)
+                report.came(await endpoints[record.intent.endpoint_id].bring(current))
+            finally:
+                ledger.let_go(record.key)
+
+        troubles: list[RunpodctlError] = []
+
+        async def attempt(record: Record) -> None:
             async with room:
-                if not ledger.claim(record.key):
-                    report.left(record, "another command is following it")
+                if any(map(_concerns_all, troubles)):
+                    report.left(record, "RunPod could not be asked")
                     return
                 try:
-                    report.came(await endpoints[record.intent.endpoint_id].bring(record))
-                finally:
-                    ledger.let_go(record.key)
+                    await bring(record)
+                except RunpodctlError as exc:
+                    # The others may be had all the same.
+                    troubles.append(exc)
+                    report.failed(record, exc)
 
         async with asyncio.TaskGroup() as tasks:
             for record in records:
-                tasks.create_task(bring(record))
+                tasks.create_task(attempt(record))
+
+
+def _concerns_all(error: RunpodctlError) -> bool:
+    """Whether asking for another job would end the same way."""
+    is_reach = isinstance(error, NetworkError | UnauthorizedError)
+    return is_reach and not isinstance(error, ServerError)
 
 
 @dataclass
@@ -147,6 +180,12 @@ class Report:
 
     output: Output
     counts: dict[str, int] = field(default_factory=dict)
+    errors: list[RunpodctlError] = field(default_factory=list)
+
+    def failed(self, record: Record, error: RunpodctlError) -> None:
+        """Say that a job could not be asked for."""
+        self.errors.append(error)
+        self.left(record, error.message)
 
     def left(self, record: Record, why: str) -> None:
         """Say that a job was not asked for."""
@@ -170,6 +209,8 @@ class Report:
                 self.output.event(finished_event(summary, record.intent.endpoint_id))
             return
         match result.came:
+            case Came.HOME if summary is None:
+                self.output.note(f"{record.state.value:<10} {record.short_id}: fetched already")
             case Came.RUNNING:
                 self.output.note(f"{record.state.value:<10} {record.short_id}")
             case Came.EXPIRED:
@@ -194,6 +235,7 @@ class Report:
         """Say what came of all of them.
 
         Raises:
+            RunpodctlError: A job could not be asked for.
             SaveError: Something could not be saved.
             ResultExpiredError: Results were gone.
         """
@@ -201,6 +243,8 @@ class Report:
 
         if not self.counts:
             self.output.note("Nothing is waiting to be fetched.")
+        if self.errors:
+            raise self.errors[0]
         if count := self.counts.get(Came.IN_PART):
             raise SaveError(
                 f"Of {_jobs(count)} not everything could be saved",

@@ -10,7 +10,12 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
-from runpodctl_py.errors import AnswerLostError, LedgerError, RunpodctlError
+from runpodctl_py.errors import (
+    AnswerLostError,
+    InterruptedRunError,
+    LedgerError,
+    RunpodctlError,
+)
 from runpodctl_py.jobs.ledger import Home, KeptFile
 
 if TYPE_CHECKING:
@@ -31,12 +36,13 @@ class Notes:
         ledger: Where.
         key: The job's name there.
         tell: Told the first time the ledger fails; the job goes on.
+        is_broken: Whether the ledger has failed: what is written down is not up to date.
     """
 
     ledger: Ledger
     key: str
     tell: Tell
-    _is_broken: bool = field(default=False, init=False)
+    is_broken: bool = field(default=False, init=False)
 
     @classmethod
     def of(cls, ledger: Ledger, tell: Tell, find: Callable[[], str]) -> Self:
@@ -68,7 +74,7 @@ class Notes:
 
     def attempt(self, write: Callable[..., None], *news: object) -> None:
         """Write some news of the job down, as far as the ledger works."""
-        if self._is_broken:
+        if self.is_broken:
             return
         try:
             write(self.key, *news)
@@ -76,7 +82,7 @@ class Notes:
             self._break(exc)
 
     def _break(self, error: LedgerError) -> None:
-        self._is_broken = True
+        self.is_broken = True
         self.tell(error)
 
 
@@ -101,7 +107,7 @@ async def sent(
     except asyncio.CancelledError:
         notes.attempt(ledger.unknown, "interrupted while it was being sent")
         raise
-    except AnswerLostError as exc:
+    except (AnswerLostError, InterruptedRunError) as exc:
         notes.attempt(ledger.unknown, exc.message)
         exc.hint = "\n".join(filter(None, (exc.hint, "Look for it:  runpodctl-py jobs sync")))
         raise

@@ -10,6 +10,7 @@ from runpodctl_py.jobs.ledger.record import (
     Record,
     Sighting,
     State,
+    short_id,
 )
 from runpodctl_py.jobs.ledger.store import Home, Ledger
 
@@ -26,4 +27,5 @@ __all__ = [
     "Sighting",
     "State",
     "Waiting",
+    "short_id",
 ]

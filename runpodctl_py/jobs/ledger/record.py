@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from runpodctl_py.jsontypes import JsonValue
 
+_SHORT = 8
 RETENTION_S = 30 * 60
 SYNC_RETENTION_S = 60
 """How long RunPod keeps a result after /run and after /runsync (API reference 4.3)."""
@@ -81,6 +82,11 @@ FOLLOWED_BY: Mapping[State, frozenset[State]] = {
     State.EXPIRED: frozenset({*_ALIVE, *FINAL}),
 }
 """What may be seen next. RunPod's own retry begins anew and is a move of its own."""
+
+
+def short_id(job_id: str) -> str:
+    """Return what a person types for a job: enough of its id to mean no other one."""
+    return job_id.removeprefix("sync-")[:_SHORT]
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +192,7 @@ class Record:
     @property
     def short_id(self) -> str:
         """What a person types for it: the beginning of RunPod's id, or our key."""
-        return (self.job_id or self.key).removeprefix("sync-")[:8]
+        return short_id(self.job_id or self.key)
 
     @property
     def kept_until(self) -> float | None:

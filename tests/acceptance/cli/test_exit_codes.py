@@ -123,7 +123,7 @@ def test_8_when_the_wait_is_over(person: Person, odd: str) -> None:
     )
     assert_ends(said, 8, "wait_timeout")
     job_id = said.error["id"]
-    assert f"runpodctl-py watch {job_id} --endpoint {odd}" in said.error["hint"]
+    assert f"runpodctl-py watch {job_id[:8]}" in said.error["hint"]
     go.touch()
     watched = person.run("watch", job_id, "-e", odd, "-q")
     assert (watched.code, watched.stdout) == (0, "It was there.\n")
@@ -191,7 +191,7 @@ def test_130_when_interrupted(person: Person, odd: str) -> None:
     said = Said(running.returncode, first + stdout, stderr)
     assert_ends(said, 130, "interrupted")
     job_id = said.events[0]["id"]
-    assert (said.error["id"], f"watch {job_id}" in said.error["hint"]) == (job_id, True)
+    assert (said.error["id"], f"watch {job_id[:8]}" in said.error["hint"]) == (job_id, True)
     (person.folder / "go").touch()
     assert person.run("watch", job_id, "-e", odd, "-q").stdout == "It was there.\n"
 

@@ -152,7 +152,7 @@ def test_a_detached_job_can_be_asked_for_and_watched(person: Person, odd: str) -
     sent = person.run("submit", "-e", odd, *job, "--detach")
     job_id = sent.stdout.strip()
     assert (sent.code, sent.stdout) == (0, f"{job_id}\n")
-    assert f"runpodctl-py watch {job_id} --endpoint {odd}" in sent.stderr
+    assert f"runpodctl-py watch {job_id[:8]}" in sent.stderr
     going = person.run("status", job_id, "-e", odd)
     assert (going.code, going.stderr) == (0, "")
     assert going.document["status"] in {"IN_QUEUE", "IN_PROGRESS"}

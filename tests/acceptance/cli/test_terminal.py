@@ -107,8 +107,8 @@ def test_ctrl_c_leaves_and_the_job_goes_on(person: Person, odd: str) -> None:
         assert (code, terminal.is_usable) == (130, True)
     job_id = first.split()[1]
     assert (blank, detached) == ("", "! Detached. The job goes on (and is billed).")
-    assert f"  Watch it:   runpodctl-py watch {job_id} --endpoint {odd}" in hints
-    assert f"  Cancel it:  runpodctl-py cancel {job_id} --endpoint {odd}" in hints
+    assert f"  Watch it:   runpodctl-py watch {job_id[:8]}" in hints
+    assert f"  Cancel it:  runpodctl-py cancel {job_id[:8]}" in hints
     assert person.run("status", job_id, "-e", odd).document["status"] == "IN_PROGRESS"
     (person.folder / "go").touch()
     assert person.run("watch", job_id, "-e", odd, "-q").stdout == "It was there.\n"
