@@ -92,16 +92,16 @@ class Session:
         context: The command's surroundings.
         endpoint_id: Which endpoint.
         wish: What the person wants.
-        view: Where the job is shown; by default as it fits the surroundings.
+        name: What each line begins with, if several jobs are followed at once.
     """
 
     def __init__(
-        self, context: Context, endpoint_id: str, wish: Wish, view: JobView | None = None
+        self, context: Context, endpoint_id: str, wish: Wish, name: str | None = None
     ) -> None:
         settings = context.settings
         self._context = context
         self._wish = wish
-        self._view = view
+        self._name = name
         self._transport = Transport(settings.endpoint_base_url, settings.api_key)
         self._endpoint = Serverless(self._transport, endpoint_id)
         self._place = Place(endpoint_id, wish.preset)
@@ -148,7 +148,7 @@ class Session:
         if self._wish.saves:
             check_folder(self._directory)
         self._price = asyncio.create_task(self._look_up_price())
-        with self._view or job_view(self._context.output) as view:
+        with job_view(self._context.output, self._name) as view:
             job = await self._send(request, sync_wait_ms)
             view.submitted(job.job_id, self._place)
             finished = await self._until_final(view, job, was_seen=False)
@@ -159,7 +159,7 @@ class Session:
         self._price = asyncio.create_task(self._look_up_price())
         job = await self._endpoint.status(job_id)
         self._take_up(job)
-        with self._view or job_view(self._context.output) as view:
+        with job_view(self._context.output, self._name) as view:
             view.submitted(job.job_id, self._place)
             finished = await self._until_final(view, job, was_seen=True)
         await self._finish(finished, None, None)
@@ -285,7 +285,7 @@ class Session:
 
     def _tell(self, summary: Summary, elapsed_s: float) -> None:
         view = result_view.ResultView(
-            self._context, self._place.endpoint_id, saves=self._wish.saves
+            self._context, self._place.endpoint_id, saves=self._wish.saves, name=self._name
         )
         view.show(summary, elapsed_s)
         error = summary.error
@@ -336,9 +336,10 @@ class Session:
             detached = InterruptedRunError(
                 f"Detached. {self._what_becomes_of_it}", hint=self._way_back(job_id), job_id=job_id
             )
-            # At once: a second Ctrl-C would leave without these words.
-            self._context.output.error(detached)
-            detached.was_told = True
+            if self._name is None:
+                # At once: a second Ctrl-C would leave without these words.
+                self._context.output.error(detached)
+                detached.was_told = True
             raise detached from None
         try:
             await self._endpoint.cancel(job_id)

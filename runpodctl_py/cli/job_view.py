@@ -77,13 +77,18 @@ def queued_event(job_id: str, place: Place) -> JsonObject:
     }
 
 
-def job_view(output: Output) -> JobView:
-    """Return the view that fits the surroundings."""
+def job_view(output: Output, name: str | None = None) -> JobView:
+    """Return the view that fits the surroundings.
+
+    Args:
+        output: Where the job is shown.
+        name: What each line begins with, where several jobs are shown.
+    """
     if output.as_json:
         return JsonJobView(output)
-    if output.draws:
+    if output.draws and name is None:
         return TerminalJobView()
-    return PlainJobView(output)
+    return PlainJobView(output, name=name)
 
 
 def workers_text(health: Health | None) -> str:
@@ -179,10 +184,10 @@ class PlainJobView(_QuietExit):
     """
 
     def __init__(
-        self, output: Output, now_s: Callable[[], float] = time.monotonic, name: str = ""
+        self, output: Output, now_s: Callable[[], float] = time.monotonic, name: str | None = None
     ) -> None:
         self._output = output
-        self._name = name and f"{name}  "
+        self._name = f"{name}  " if name else ""
         self._now_s = now_s
         self._said_s = now_s()
 

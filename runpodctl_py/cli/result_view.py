@@ -24,13 +24,17 @@ class ResultView:
         context: Where to show it.
         endpoint_id: Where it ran.
         saves: Whether files were to be written.
+        name: What the last line begins with, where several jobs are shown.
     """
 
-    def __init__(self, context: Context, endpoint_id: str, *, saves: bool) -> None:
+    def __init__(
+        self, context: Context, endpoint_id: str, *, saves: bool, name: str | None = None
+    ) -> None:
         self._output = context.output
         self._is_local = context.settings.is_local
         self._endpoint_id = endpoint_id
         self._saves = saves
+        self._name = name
 
     def show(self, summary: Summary, elapsed_s: float) -> None:
         """Show it, in the form that fits the surroundings."""
@@ -70,16 +74,17 @@ class ResultView:
             parts.append(f"ran {seconds_text(job.execution_ms / 1000)}")
         if summary.cost_usd is not None and not self._is_local:
             parts.append(f"about {usd_text(summary.cost_usd)}")
-        if self._output.draws:
+        if self._output.draws and self._name is None:
             self._output.note()
             self._output.note(f"  {' · '.join(parts)}")
             if summary.manifest is not None:
                 self._output.note(f"  details: {summary.manifest}", style="dim")
             return
         word = "done" if summary.error is None else job.status.value.lower()
+        name = f"{self._name}  " if self._name else ""
         files = ", ".join(f"{f.path} ({bytes_text(f.size_bytes)})" for f in summary.files)
         self._output.note(
-            f"{word:<10} after {seconds_text(elapsed_s)}{': ' if files else ''}{files}"
+            f"{name}{word:<10} after {seconds_text(elapsed_s)}{': ' if files else ''}{files}"
             f"{''.join(f', {part}' for part in parts)}"
         )
 

@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING
 
 from runpodctl_py.cli.context import Context, opened, run
 from runpodctl_py.cli.located import Located, load_settings, open_ledger, placed
-from runpodctl_py.errors import ConflictError, NotFoundError, RunpodctlError
+from runpodctl_py.errors import (
+    ConflictError,
+    InterruptedRunError,
+    NotFoundError,
+    RunpodctlError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -63,34 +68,34 @@ async def _watch(
     context: Context, job: Located, following: Following, name: str | None = None
 ) -> None:
     from runpodctl_py.cli.following import Session, Wish
-    from runpodctl_py.cli.job_view import PlainJobView
 
     wish = Wish.of(following, job.preset)
-    view = None
-    if name is not None and not context.output.as_json:
-        view = PlainJobView(context.output, name=name)
-    async with Session(context, job.endpoint_id(context), wish, view) as session:
+    async with Session(context, job.endpoint_id(context), wish, name) as session:
         await session.watch(job.job_id)
 
 
 async def _watch_together(
     contexts: Mapping[Common, Context], jobs: Sequence[Located], following: Following
 ) -> None:
-    tasks = [
-        asyncio.create_task(
-            _watch(
-                contexts[each.common], each, following, name=each.job_id.removeprefix("sync-")[:8]
-            )
-        )
-        for each in jobs
-    ]
-    results = await asyncio.gather(*tasks, return_exceptions=True)
-    failures = [each for each in results if isinstance(each, BaseException)]
-    errors = [each for each in failures if isinstance(each, RunpodctlError)]
-    for unexpected in failures:
-        if unexpected not in errors:
-            raise unexpected
+    from runpodctl_py.jobs.ledger import short_id
+
+    watching = asyncio.gather(
+        *(_watch(contexts[each.common], each, following, short_id(each.job_id)) for each in jobs),
+        return_exceptions=True,
+    )
+    try:
+        results = await watching
+    except asyncio.CancelledError:
+        what = "are cancelled" if following.cancel_on_interrupt else "go on"
+        raise InterruptedRunError(
+            f"Interrupted; the jobs that had not ended {what}.",
+            hint="Watch them:  runpodctl-py watch --all",
+        ) from None
+    errors = [each for each in results if isinstance(each, RunpodctlError)]
+    for each in results:
+        if isinstance(each, BaseException) and not isinstance(each, RunpodctlError):
+            raise each
     for error in errors[1:]:
-        next(iter(contexts.values())).output.error(error)
+        contexts[jobs[0].common].output.error(error)
     if errors:
         raise errors[0]

@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from runpodctl_py.jobs.save import Fetcher
 
 
+_REPEATABLE = frozenset({State.FAILED, State.TIMED_OUT})
+"""What RunPod can run once more under the same id, in its console, too (API reference 4.3)."""
+
+
 class Came(StrEnum):
     """What became of a job when RunPod was asked."""
 
@@ -92,6 +96,8 @@ class Syncing:
         job = await self._found(record)
         if job is None:
             return self._not_found(record)
+        if record.state in _REPEATABLE and State.of(job.status) is not record.state:
+            self._ledger.begun_anew(record.key)
         self._ledger.seen(record.key, job)
         if not job.status.is_final:
             return self._result(record, Came.RUNNING)
