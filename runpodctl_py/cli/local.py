@@ -1,4 +1,4 @@
-"""`local up|down|status|logs|env|exec`: the local RunPod as a process of this machine."""
+"""`local up|down|status|logs|env`: the local RunPod as a process of this machine."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from runpodctl_py import env_file
-from runpodctl_py.cli import local_faults, local_time, options
+from runpodctl_py.cli import local_faults, local_record, local_replay, local_time, options
 from runpodctl_py.cli.context import local_up_command, run
 from runpodctl_py.cli.house_style import App
+from runpodctl_py.cli.local_console import console
 from runpodctl_py.cli.local_exec import execute
 from runpodctl_py.cli.local_running import found_running, get
 from runpodctl_py.cli.local_up import Manner, OwnHandler, Served, serve
@@ -35,6 +36,9 @@ app = App(no_args_is_help=True)
 app.add_typer(local_time.app, name="time")
 app.add_typer(local_faults.app, name="faults")
 app.command("reset")(local_time.reset)
+app.command("console")(console)
+app.command("record")(local_record.record)
+app.command("replay")(local_replay.replay)
 app.command("exec", context_settings={"allow_interspersed_args": False})(execute)
 
 _START_LIMIT_S = 60.0
@@ -332,6 +336,7 @@ def _say_up(output: Output, running: Announcement, *, is_detached: bool) -> None
     output.note()
     output.note("  Try it:             runpodctl-py submit --task text_processing --local")
     output.note('  Official clients:   eval "$(runpodctl-py local env)"')
+    output.note("  Console:            runpodctl-py local console")
 
 
 def _say_served(output: Output, served: Served) -> None:

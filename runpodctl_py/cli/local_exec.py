@@ -50,19 +50,33 @@ def execute(
     from runpodctl_py.emulator import daemon
     from runpodctl_py.emulator.client_variables import client_variables
 
+    refuse_unknown(command)
+    output = Output(as_json=as_json, is_quiet=not Output().draws)
+    with joined(output, daemon.data_folder(os.environ)) as running:
+        variables = client_variables(running.url, running.token)
+        code = run_to_end(command, {**os.environ, **variables})
+    raise typer.Exit(code)
+
+
+def refuse_unknown(command: Sequence[str]) -> None:
+    """Raise if there is no such command, before anything is started for it.
+
+    Raises:
+        UsageError: There is none.
+    """
     if shutil.which(command[0]) is None:
         raise UsageError(
             f"There is no command {command[0]}",
             hint="Name a program on the PATH, or a file that may be executed:  ./my-script",
         )
-    output = Output(as_json=as_json, is_quiet=not Output().draws)
-    with joined(output, daemon.data_folder(os.environ)) as running:
-        code = _run(command, client_variables(running.url, running.token))
-    raise typer.Exit(code)
 
 
-def _run(command: Sequence[str], variables: Mapping[str, str]) -> int:
+def run_to_end(command: Sequence[str], environment: Mapping[str, str]) -> int:
     """Run a command to its end, whatever signals come meanwhile, and return its exit code.
+
+    Args:
+        command: The program and its arguments.
+        environment: All its environment variables.
 
     Raises:
         UsageError: It cannot be started.
@@ -70,7 +84,7 @@ def _run(command: Sequence[str], variables: Mapping[str, str]) -> int:
     with _signals_passed_on() as pass_to:
         try:
             process = subprocess.Popen(  # noqa: S603 - the command the person named.
-                command, env={**os.environ, **variables}
+                command, env=dict(environment)
             )
         except OSError as exc:
             raise UsageError(f"{command[0]} cannot be started: {exc.strerror}") from exc

@@ -130,11 +130,16 @@ class Manner:
         )
 
     def _faults(self) -> list[str]:
+        if not self.fault:
+            return []
+        from runpodctl_py.emulator.extra import require_local_extra
+
+        require_local_extra()
         from runpodctl_py.emulator.lab.faults import parse_fault
 
-        for each in self.fault or ():
+        for each in self.fault:
             parse_fault(each)
-        return self.fault or []
+        return self.fault
 
     def refuse_for(self, running: Announcement) -> None:
         """Refuse what cannot be had any more, since a local RunPod runs already.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -132,7 +133,7 @@ async def _bring(
                 ledger,
                 Serverless(transport, each),
                 output_dir or settings.output_folder,
-                Downloader(client),
+                partial(Downloader, client),
                 is_directory_meant=output_dir is not None,
             )
             for each in {record.intent.endpoint_id for record in records}

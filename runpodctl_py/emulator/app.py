@@ -18,11 +18,12 @@ from starlette.routing import BaseRoute, Match, Route
 
 from runpodctl_py.emulator import bodies, local_api
 from runpodctl_py.emulator.bells import ClientGoneError
+from runpodctl_py.emulator.console import site
 from runpodctl_py.emulator.control.model import RESERVED_IDS
 from runpodctl_py.emulator.errors import UNAUTHORIZED, JobApiError
 from runpodctl_py.emulator.jobs import api as job_api
 from runpodctl_py.emulator.jobs import batch_api, openai_api
-from runpodctl_py.emulator.lab import fault_api, time_api
+from runpodctl_py.emulator.lab import exchange_api, fault_api, time_api
 from runpodctl_py.emulator.workers import api as worker_api
 from runpodctl_py.errors import EmulatorError
 
@@ -67,6 +68,8 @@ class Apis:
     openai: openai_api.OpenAiApi
     time: time_api.TimeApi
     faults: fault_api.FaultApi
+    exchanges: exchange_api.ExchangeApi
+    console: site.Site
 
 
 def make_app(apis: Apis, keys: Keys, limits: RateLimits | None = None) -> Starlette:
@@ -82,6 +85,9 @@ def make_app(apis: Apis, keys: Keys, limits: RateLimits | None = None) -> Starle
             *_routes("/_local", apis.local, local_api.OPERATIONS, keys.user),
             *_routes("/_local", apis.time, time_api.OPERATIONS, keys.user),
             *_routes("/_local", apis.faults, fault_api.OPERATIONS, keys.user),
+            *_routes("/_local", apis.exchanges, exchange_api.OPERATIONS, keys.user),
+            *_routes("/_local", apis.console.pages, site.OPERATIONS, keys.user),
+            *apis.console.routes(),
             *_routes("/v2/{endpoint_id}", apis.jobs, job_api.OPERATIONS, keys.user, limits),
             *_routes("/v2/{endpoint_id}", apis.batches, batch_api.OPERATIONS, keys.user),
             *_routes("/v2/{endpoint_id}", apis.openai, openai_api.OPERATIONS, keys.user, limits),

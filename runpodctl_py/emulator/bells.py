@@ -28,6 +28,12 @@ WEBHOOKS = "webhooks"
 TIME = "time"
 """Rings when the clock was moved, stopped, or set going: waits have to be measured anew."""
 
+CHANGES = "changes"
+"""Rings for what nobody waits for but who shows everything, such as a new worker."""
+
+_END = "end"
+"""Rings at the emulator's end only."""
+
 
 class ClientGoneError(Exception):
     """The client hung up while its request was held."""
@@ -39,6 +45,7 @@ class Bells:
     def __init__(self) -> None:
         # In order: with the same seed, the same worker has to be the first to take a job.
         self._listeners: defaultdict[str, dict[asyncio.Event, None]] = defaultdict(dict)
+        self._listeners_to_all: dict[asyncio.Event, None] = {}
         self.closed = False
         self.rings = 0
         """How often any of them rang: as long as it stays the same, nothing has changed."""
@@ -48,11 +55,13 @@ class Bells:
         self.rings += 1
         for event in self._listeners.get(name, ()):
             event.set()
+        for event in self._listeners_to_all:
+            event.set()
 
     def close(self) -> None:
         """Wakes everybody for good: the emulator stops, held requests are answered now."""
         self.closed = True
-        for name in self._listeners:
+        for name in (*self._listeners, _END):
             self.ring(name)
 
     @contextmanager
@@ -68,6 +77,24 @@ class Bells:
                 self._listeners[name].pop(event, None)
                 if not self._listeners[name]:
                     del self._listeners[name]
+
+    @contextmanager
+    def listen_to_all(self) -> Iterator[asyncio.Event]:
+        """Yields an event that is set whenever any of them rings."""
+        event = asyncio.Event()
+        self._listeners_to_all[event] = None
+        try:
+            yield event
+        finally:
+            del self._listeners_to_all[event]
+
+    @contextmanager
+    def listen_to_end(self) -> Iterator[asyncio.Event]:
+        """Yields an event that is set when the emulator stops, or has begun to."""
+        with self.listen(_END) as event:
+            if self.closed:
+                event.set()
+            yield event
 
 
 async def hold(

@@ -137,6 +137,23 @@ def stop_running(folder: Path, timeout_s: float) -> bool:
     return True
 
 
+@contextmanager
+def announced(folder: Path, url: str, token: str) -> Iterator[Announcement]:
+    """Has commands find a server of this process as if it were an emulator on a data folder.
+
+    Args:
+        folder: The data folder, on which no emulator runs.
+        url: Where the server answers.
+        token: The API key it accepts.
+
+    Raises:
+        EmulatorError: An emulator runs on the folder, or it cannot be used.
+    """
+    deadline = time.monotonic() + _LOCK_PATIENCE_S
+    with _locked(folder / "emulator.lock", fcntl.LOCK_EX, deadline):
+        yield _announce(folder, url, token, until_unused=False)
+
+
 async def run_until_stopped(
     config: EmulatorConfig,
     *,
@@ -191,7 +208,9 @@ async def _run(
     ):
         await runpod.start()
         try:
-            on_ready(_announce(config, runpod.url, runpod.token, until_unused=until_unused))
+            on_ready(
+                _announce(config.data_folder, runpod.url, runpod.token, until_unused=until_unused)
+            )
             while not stopped.is_set():
                 if until_unused and _try_lock(users, fcntl.LOCK_EX):
                     break
@@ -232,6 +251,7 @@ async def _set_within(event: asyncio.Event, timeout_s: float | None) -> None:
 
 __all__ = [
     "Announcement",
+    "announced",
     "data_folder",
     "find_running",
     "joined",
@@ -248,7 +268,7 @@ def _announcement_path(folder: Path) -> Path:
     return folder / "emulator.json"
 
 
-def _announce(config: EmulatorConfig, url: str, token: str, *, until_unused: bool) -> Announcement:
+def _announce(folder: Path, url: str, token: str, *, until_unused: bool) -> Announcement:
     announcement = Announcement(
         url=url,
         port=urlsplit(url).port or 0,
@@ -258,7 +278,7 @@ def _announce(config: EmulatorConfig, url: str, token: str, *, until_unused: boo
         started_at=time.time(),
         until_unused=until_unused,
     )
-    write_private(_announcement_path(config.data_folder), json.dumps(asdict(announcement)))
+    write_private(_announcement_path(folder), json.dumps(asdict(announcement)))
     return announcement
 
 

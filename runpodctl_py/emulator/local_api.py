@@ -65,7 +65,8 @@ class LocalApi:
                 "startedAt": self.started_at,
                 "uptimeSeconds": round(self.clock.now() - self.started_at, 3),
                 "endpoints": [
-                    self._endpoint(each) for each in self.state.control.endpoints.values()
+                    endpoint_shape(self.state, each)
+                    for each in self.state.control.endpoints.values()
                 ],
             }
         )
@@ -125,22 +126,24 @@ class LocalApi:
             }
         )
 
-    def _endpoint(self, endpoint: Endpoint) -> dict[str, Any]:
-        health = self.state.health(endpoint.id)
-        states = Counter(each.state for each in self.state.fleet.staying(endpoint.id))
-        return {
-            "id": endpoint.id,
-            "name": endpoint.name,
-            "image": self.state.control.template_of(endpoint).image_name,
-            "workers": {state.lower(): count for state, count in states.items()},
-            "jobs": {
-                "inQueue": health.in_queue,
-                "inProgress": health.in_progress,
-                "completed": health.counters.completed,
-                "failed": health.counters.failed,
-                "retried": health.counters.retried,
-            },
-        }
+
+def endpoint_shape(state: State, endpoint: Endpoint) -> dict[str, Any]:
+    """Returns an endpoint at a glance."""
+    health = state.health(endpoint.id)
+    states = Counter(each.state for each in state.fleet.staying(endpoint.id))
+    return {
+        "id": endpoint.id,
+        "name": endpoint.name,
+        "image": state.control.template_of(endpoint).image_name,
+        "workers": {name.lower(): count for name, count in states.items()},
+        "jobs": {
+            "inQueue": health.in_queue,
+            "inProgress": health.in_progress,
+            "completed": health.counters.completed,
+            "failed": health.counters.failed,
+            "retried": health.counters.retried,
+        },
+    }
 
 
 def _is_settled(worker: Worker) -> bool | None:

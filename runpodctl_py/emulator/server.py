@@ -7,18 +7,18 @@ result. Which process runs it, and who else may, is `daemon.py`'s business.
 from __future__ import annotations
 
 import asyncio
-import errno
 import secrets
-import socket
-from contextlib import AsyncExitStack, closing, contextmanager, suppress
+from contextlib import AsyncExitStack, closing, suppress
 from typing import TYPE_CHECKING, Any
 
-import uvicorn
-
 from runpodctl_py.emulator.app import Apis, Keys, make_app
-from runpodctl_py.emulator.bells import Bells
+from runpodctl_py.emulator.bells import CHANGES, Bells
 from runpodctl_py.emulator.clock import SystemClock
-from runpodctl_py.emulator.config import PREFERRED_PORT, EmulatorConfig
+from runpodctl_py.emulator.console.doors import Doors
+from runpodctl_py.emulator.console.feed import Feed
+from runpodctl_py.emulator.console.pages import Pages
+from runpodctl_py.emulator.console.site import Site
+from runpodctl_py.emulator.console.view import View
 from runpodctl_py.emulator.data_folder import kept_token, make_private
 from runpodctl_py.emulator.graphql.answering import GraphQLApi, load_schema
 from runpodctl_py.emulator.ids import Ids
@@ -27,16 +27,18 @@ from runpodctl_py.emulator.jobs.batch_api import BatchApi
 from runpodctl_py.emulator.jobs.openai_api import OpenAiApi
 from runpodctl_py.emulator.jobs.rate_limits import RateLimits
 from runpodctl_py.emulator.jobs.webhooks import Postman
-from runpodctl_py.emulator.lab.connection import HangUpProtocol
+from runpodctl_py.emulator.lab.exchange_api import ExchangeApi
 from runpodctl_py.emulator.lab.fault_api import FaultApi
 from runpodctl_py.emulator.lab.faults import Faults
 from runpodctl_py.emulator.lab.injection import Injection
 from runpodctl_py.emulator.lab.passage import Passage, take_up
+from runpodctl_py.emulator.lab.recording import Recording
 from runpodctl_py.emulator.lab.reset import Reset
 from runpodctl_py.emulator.lab.time_api import TimeApi
 from runpodctl_py.emulator.lab.worker_faults import WorkerFaults
 from runpodctl_py.emulator.local_api import LocalApi
 from runpodctl_py.emulator.rest.api import RestApi
+from runpodctl_py.emulator.serving import Server, ended, listen, url_of
 from runpodctl_py.emulator.state import State
 from runpodctl_py.emulator.store import SqliteStore
 from runpodctl_py.emulator.workers.api import WorkerApi
@@ -45,19 +47,15 @@ from runpodctl_py.emulator.workers.processes import Workers
 from runpodctl_py.emulator.workers.reloading import Reloader
 from runpodctl_py.emulator.workers.scaler import Scaler, WorkerHost
 from runpodctl_py.emulator.workers.simulated import SimulatedWorkers
-from runpodctl_py.errors import ConflictError, EmulatorError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterator
+    from collections.abc import Callable, Coroutine
 
+    from runpodctl_py.emulator.config import EmulatorConfig
     from runpodctl_py.emulator.store import Store
 
 _STARTS = "starts"
 """What the store calls the number of starts, and the id of the one record."""
-_HOST = "127.0.0.1"
-_BACKLOG = 1024
-_KEEP_ALIVE_S = 75
-"""Longer than clients wait between polls, so that they need no new connection for each."""
 
 
 class LocalRunPod:
@@ -84,6 +82,8 @@ class LocalRunPod:
         """Empties it."""
         self.faults: Faults
         """What goes wrong on purpose; there from `start` on."""
+        self.recording: Recording
+        """Tells of each exchange of RunPod's own APIs; there after `start`."""
         self._bells = Bells()
         self._ending = AsyncExitStack()
 
@@ -108,8 +108,8 @@ class LocalRunPod:
         """Starts part after part; each says how it ends, and they end in reverse order."""
         config, bells, ending = self._config, self._bells, self._ending
         make_private(config.data_folder)
-        listener = ending.enter_context(_listen(config.port))
-        self.url = f"http://{_HOST}:{listener.getsockname()[1]}"
+        listener = ending.enter_context(listen(config.port))
+        self.url = url_of(listener)
         self.token = config.token or kept_token(config.data_folder)
         store = ending.enter_context(closing(SqliteStore(config.data_folder / "state.sqlite3")))
         take_up(config.clock, store)
@@ -133,8 +133,14 @@ class LocalRunPod:
         self.reset = Reset(state, bells, self.passage, config.data_folder / "logs")
         machine = SystemClock()
         local = LocalApi(state, machine, machine.now(), workers, reloader, bells)
-        lab = (TimeApi(self.passage, self.reset), FaultApi(self.faults))
-        apis = _apis(config, state, bells, local, lab, keys=keys)
+        recording = self.recording = Recording((self.token, keys.worker))
+        lab = (
+            TimeApi(self.passage, self.reset),
+            FaultApi(self.faults),
+            ExchangeApi(recording, bells),
+        )
+        site = Site(Pages(Doors(keys.user, machine)), self._feed(state))
+        apis = _apis(config, state, bells, local, lab, site=site, keys=keys)
         self.reset.on_reset += [
             # First: those that follow decide by chance.
             lambda: state.ids.begin(_count_start(store)),
@@ -144,9 +150,11 @@ class LocalRunPod:
             apis.rest.quota.clear,
             *([limits.clear] if limits else ()),
         ]
-        server = _Server(Injection(make_app(apis, keys, limits), self.faults, bells))
+        # Outside: what is recorded is what clients get, faults included.
+        injection = Injection(make_app(apis, keys, limits), self.faults, bells)
+        server = Server(recording.around(injection))
         serving = asyncio.create_task(server.serve(sockets=[listener]))
-        ending.push_async_callback(_served, server, serving)
+        ending.push_async_callback(ended, server, serving)
         ending.callback(bells.close)
         posting = self._going_on(Postman(state.deliveries, bells).run())
         ending.push_async_callback(_cancelled, posting)
@@ -167,6 +175,18 @@ class LocalRunPod:
         task = asyncio.create_task(work)
         task.add_done_callback(ended)
         return task
+
+    def _feed(self, state: State) -> Feed:
+        """Returns what the console shows, which is told of faults, too."""
+        self.faults.on_changed.append(lambda: self._bells.ring(CHANGES))
+        return Feed(
+            state,
+            View(state, self.faults),
+            self.passage,
+            self._bells,
+            self._config.clock,
+            logs_folder=self._config.data_folder / "logs",
+        )
 
     def _workers(self, state: State, key: str) -> WorkerHost:
         """Returns what starts the workers; what it withholds room is released with the fault."""
@@ -198,8 +218,9 @@ def _apis(
     state: State,
     bells: Bells,
     local: LocalApi,
-    lab: tuple[TimeApi, FaultApi],
+    lab: tuple[TimeApi, FaultApi, ExchangeApi],
     *,
+    site: Site,
     keys: Keys,
 ) -> Apis:
     return Apis(
@@ -211,6 +232,7 @@ def _apis(
         BatchApi(state),
         OpenAiApi(state, bells),
         *lab,
+        site,
     )
 
 
@@ -225,65 +247,3 @@ async def _cancelled(task: asyncio.Task[None]) -> None:
     task.cancel()
     with suppress(asyncio.CancelledError):
         await task
-
-
-async def _served(server: _Server, serving: asyncio.Task[None]) -> None:
-    server.should_exit = True
-    await serving
-
-
-class _Server(uvicorn.Server):
-    """uvicorn inside somebody else's event loop and process."""
-
-    def __init__(self, app: object) -> None:
-        super().__init__(
-            uvicorn.Config(
-                app,  # type: ignore[arg-type]
-                http=HangUpProtocol,
-                lifespan="off",
-                ws="none",
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                timeout_keep_alive=_KEEP_ALIVE_S,
-                timeout_graceful_shutdown=1,
-            )
-        )
-        self.ready = asyncio.Event()
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self.ready.set()
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Leaves signals to whoever owns the process."""
-        yield
-
-
-def _listen(port: int | None) -> socket.socket:
-    if port is None:
-        with suppress(OSError):
-            return _listener(PREFERRED_PORT)
-    try:
-        return _listener(port or 0)
-    except OSError as error:
-        kind = ConflictError if error.errno == errno.EADDRINUSE else EmulatorError
-        raise kind(
-            f"port {port} of {_HOST} cannot be used: {error.strerror}",
-            hint="choose another port, or none to get any free one",
-        ) from error
-
-
-def _listener(port: int) -> socket.socket:
-    # The protocol is named because asyncio switches Nagle's algorithm off only then; with it,
-    # every answer takes 40 ms.
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((_HOST, port))
-        listener.listen(_BACKLOG)
-    except OSError:
-        listener.close()
-        raise
-    return listener

@@ -13,7 +13,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from runpodctl_py.emulator.bells import SCALER
+from runpodctl_py.emulator.bells import CHANGES, SCALER
 from runpodctl_py.emulator.control.account import Account
 from runpodctl_py.emulator.control.billing import Billing
 from runpodctl_py.emulator.control.endpoint_rules import next_idle_limit_s
@@ -133,6 +133,7 @@ class State:
             self._deleted(endpoint_id)
         for worker in self.fleet.of(endpoint_id):
             self.fleet.leave(worker.id, Leaving.AT_ONCE)
+        self._ring(CHANGES)
 
     def abandon(self) -> None:
         """Deletes all endpoints with their jobs, strict or not; all workers have to go."""

@@ -91,6 +91,12 @@ _MIGRATIONS = (
 )
 """One script per schema version; new ones are appended, old ones never change."""
 
+_OUTLINE = """
+    SELECT id, endpoint_id, '{}' AS request, policy, retention_s, created_at, queued_at, status,
+        worker_id, started_at, finished_at, expires_at, retries, '{}' AS outcome
+    FROM job WHERE id = ?
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
@@ -158,8 +164,16 @@ class Store(Protocol):
         """Returns an endpoint's jobs, those submitted last first."""
         ...
 
-    def drop_forgotten(self, now: float) -> None:
-        """Forgets the final jobs whose time is up."""
+    def latest_job_ids(self, endpoint_id: str, limit: int) -> Sequence[str]:
+        """Returns the ids of an endpoint's jobs, those submitted last first."""
+        ...
+
+    def job_outline(self, job_id: str) -> Job | None:
+        """Returns a job without what it was given and gave, however large that is."""
+        ...
+
+    def drop_forgotten(self, now: float) -> int:
+        """Forgets the final jobs whose time is up, and returns how many that were."""
         ...
 
     def next_forgotten_at(self) -> float | None:
@@ -317,12 +331,21 @@ class SqliteStore:
         statement = "SELECT * FROM job WHERE endpoint_id = ? ORDER BY number DESC LIMIT ?"
         return [_job(row) for row in self._rows(statement, endpoint_id, limit)]
 
-    def drop_forgotten(self, now: float) -> None:
-        """Forgets the final jobs whose time is up."""
+    def latest_job_ids(self, endpoint_id: str, limit: int) -> Sequence[str]:
+        """Returns the ids of an endpoint's jobs, those submitted last first."""
+        statement = "SELECT id FROM job WHERE endpoint_id = ? ORDER BY number DESC LIMIT ?"
+        return [row["id"] for row in self._rows(statement, endpoint_id, limit)]
+
+    def job_outline(self, job_id: str) -> Job | None:
+        """Returns a job without what it was given and gave, however large that is."""
+        return next(map(_job, self._rows(_OUTLINE, job_id)), None)
+
+    def drop_forgotten(self, now: float) -> int:
+        """Forgets the final jobs whose time is up, and returns how many that were."""
         self._write(
             "DELETE FROM chunk WHERE job_id IN (SELECT id FROM job WHERE forgotten_at <= ?)", now
         )
-        self._write("DELETE FROM job WHERE forgotten_at <= ?", now)
+        return self._write("DELETE FROM job WHERE forgotten_at <= ?", now)
 
     def next_forgotten_at(self) -> float | None:
         """Returns when `drop_forgotten` next has something to do, in seconds since 1970."""
@@ -396,9 +419,10 @@ class SqliteStore:
         with _translated():
             yield from self._connection.execute(statement, values)
 
-    def _write(self, statement: str, *values: Any) -> None:
+    def _write(self, statement: str, *values: Any) -> int:
+        """Carries out a statement, and returns how many rows it concerned."""
         with _translated():
-            self._connection.execute(statement, values)
+            return self._connection.execute(statement, values).rowcount
 
 
 def _job(row: sqlite3.Row) -> Job:

@@ -6,6 +6,7 @@ is the caller's business.
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -17,6 +18,7 @@ from runpodctl_py.jobs.ledger import State
 from runpodctl_py.jobs.notes import home_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from runpodctl_py.api.serverless import Serverless
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 
 
 _REPEATABLE = frozenset({State.FAILED, State.TIMED_OUT})
-"""What RunPod can run once more under the same id, in its console, too (API reference 4.3)."""
+"""What RunPod can run once more under the same id, whoever asks for it (API reference 4.1)."""
 
 
 class Came(StrEnum):
@@ -66,7 +68,7 @@ class Syncing:
         ledger: Where they are written down.
         endpoint: Where they ran.
         directory: Where files go.
-        fetch: What fetches links; None leaves them out.
+        fetcher: Makes what fetches one job's links: its limits are for one job.
         is_directory_meant: Whether they go there even if the job was sent with another folder.
     """
 
@@ -75,16 +77,17 @@ class Syncing:
         ledger: Ledger,
         endpoint: Serverless,
         directory: Path,
-        fetch: Fetcher | None,
+        fetcher: Callable[[], Fetcher],
         *,
         is_directory_meant: bool,
     ) -> None:
         self._ledger = ledger
         self._endpoint = endpoint
         self._directory = directory
-        self._fetch = fetch
+        self._fetcher = fetcher
         self._is_directory_meant = is_directory_meant
         self._requests: list[Listed] | None = None
+        self._listing = asyncio.Lock()
 
     async def bring(self, record: Record) -> Result:
         """Ask for one job, and save what it returned.
@@ -141,12 +144,13 @@ class Syncing:
 
     async def _listed(self) -> list[Listed]:
         """Return what the endpoint lists; asked once, because it may be asked rarely (4.3)."""
-        if self._requests is None:
-            try:
-                self._requests = await self._endpoint.requests()
-            except (NotFoundError, RefusedError, ServerError):
-                self._requests = []
-        return self._requests
+        async with self._listing:
+            if self._requests is None:
+                try:
+                    self._requests = await self._endpoint.requests()
+                except (NotFoundError, RefusedError, ServerError):
+                    self._requests = []
+            return self._requests
 
     async def _collected(self, record: Record, job: Job) -> Summary:
         intent = record.intent
@@ -162,7 +166,7 @@ class Syncing:
         directory = self._directory
         if intent.output_dir is not None and not self._is_directory_meant:
             directory = intent.output_dir
-        return await collect(job, submission, directory, self._fetch)
+        return await collect(job, submission, directory, self._fetcher())
 
     def _result(self, record: Record, came: Came, summary: Summary | None = None) -> Result:
         return Result(self._ledger.record(record.key), came, summary)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from runpodctl_py.testing.clock import FakeClock
     from runpodctl_py.testing.endpoint import LocalEndpoint
     from runpodctl_py.testing.plugin import ServesHandlers
+    from runpodctl_py.testing.replay import ReplayServer
     from runpodctl_py.testing.server import LocalRunPodServer
     from runpodctl_py.testing.virtual_time import VirtualTime
 
@@ -21,6 +22,7 @@ __all__ = [
     "FakeClock",
     "LocalEndpoint",
     "LocalRunPodServer",
+    "ReplayServer",
     "ServesHandlers",
     "Simulation",
     "Timings",
@@ -32,6 +34,7 @@ _MODULES = {
     "FakeClock": "runpodctl_py.testing.clock",
     "LocalEndpoint": "runpodctl_py.testing.endpoint",
     "LocalRunPodServer": "runpodctl_py.testing.server",
+    "ReplayServer": "runpodctl_py.testing.replay",
     "ServesHandlers": "runpodctl_py.testing.plugin",
     "Simulation": "runpodctl_py.emulator.config",
     "Timings": "runpodctl_py.emulator.config",

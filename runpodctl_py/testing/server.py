@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
-import threading
-from contextlib import suppress
+from contextlib import asynccontextmanager, closing, contextmanager
 from typing import TYPE_CHECKING, Any, Self
 
 from runpodctl_py.emulator.client_variables import client_variables
 from runpodctl_py.emulator.config import EmulatorConfig, Timings, WorkerCommand
 from runpodctl_py.emulator.extra import require_local_extra
+from runpodctl_py.emulator.threaded import Threaded
 from runpodctl_py.testing.faults import ServerFaults
 from runpodctl_py.testing.virtual_time import VirtualTime
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Mapping
+    from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
     from pathlib import Path
     from types import TracebackType
 
+    from runpodctl_py.emulator.lab.recording import Listener
+    from runpodctl_py.emulator.lab.transcript import TranscriptFile
     from runpodctl_py.emulator.server import LocalRunPod
 
 _NOT_STARTED = RuntimeError("the local RunPod has not been started: enter its `with` block")
@@ -53,12 +54,7 @@ class LocalRunPodServer:
             timings=timings or Timings(),
             **options,
         )
-        self._started = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="local-runpod", daemon=True)
-        self._stop: asyncio.Event | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._runpod: LocalRunPod | None = None
-        self._failure: BaseException | None = None
+        self._threaded = Threaded("local-runpod", self._opened)
 
     @property
     def data_folder(self) -> Path:
@@ -68,12 +64,12 @@ class LocalRunPodServer:
     @property
     def url(self) -> str:
         """Where it answers, such as http://127.0.0.1:54321."""
-        return "" if self._runpod is None else self._runpod.url
+        return "" if self._threaded.thing is None else self._threaded.thing.url
 
     @property
     def token(self) -> str:
         """The API key it accepts."""
-        return "" if self._runpod is None else self._runpod.token
+        return "" if self._threaded.thing is None else self._threaded.thing.token
 
     def environment(self) -> dict[str, str]:
         """Returns the variables that point official clients and our command line here (6)."""
@@ -93,24 +89,39 @@ class LocalRunPodServer:
         """Forgets everything but its configuration, and returns when the last worker is gone."""
         self._carried_out(self._started_runpod().reset.carry_out())
 
+    @contextmanager
+    def record(self, path: Path) -> Iterator[TranscriptFile]:
+        """Writes what its clients ask and get to a new file, as long as the block lasts.
+
+        Raises:
+            ConflictError: There is such a file.
+            UsageError: It cannot be written.
+            SaveError: It could not be written to the end.
+        """
+        from runpodctl_py.emulator.lab.transcript import TranscriptFile
+
+        listeners = self._started_runpod().recording.listeners
+        with closing(TranscriptFile(path)) as file:
+            listeners.append(file.add)
+            try:
+                yield file
+            finally:
+                self._carried_out(_forgotten(listeners, file.add))
+            if file.broken is not None:
+                raise file.broken
+
     def _started_runpod(self) -> LocalRunPod:
-        if self._runpod is None:
+        if self._threaded.thing is None:
             raise _NOT_STARTED
-        return self._runpod
+        return self._threaded.thing
 
     def _carried_out(self, work: Coroutine[Any, Any, None]) -> None:
         """Does something in the emulator's thread, and waits until it has been done."""
-        if self._loop is None:
-            raise _NOT_STARTED
-        asyncio.run_coroutine_threadsafe(work, self._loop).result()
+        self._threaded.do(work)
 
     def __enter__(self) -> Self:
         require_local_extra()
-        self._thread.start()
-        self._started.wait()
-        if self._failure is not None:
-            self._thread.join()
-            raise self._failure
+        self._threaded.open()
         return self
 
     def __exit__(
@@ -119,29 +130,20 @@ class LocalRunPodServer:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if self._loop is not None and self._stop is not None:
-            # A loop that is closed already belongs to an emulator that has failed.
-            with suppress(RuntimeError):
-                self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join()
-        if self._failure is not None:
-            raise self._failure
+        self._threaded.close()
 
-    def _run(self) -> None:
-        try:
-            asyncio.run(self._serve())
-        except BaseException as failure:  # noqa: BLE001 - it is raised again in the test's thread.
-            self._failure = failure
-        finally:
-            self._started.set()
-
-    async def _serve(self) -> None:
+    @asynccontextmanager
+    async def _opened(self, end: Callable[[], None]) -> AsyncIterator[LocalRunPod]:
         from runpodctl_py.emulator.server import LocalRunPod
 
-        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
-        runpod = LocalRunPod(self._config, on_broken=self._stop.set)
+        runpod = LocalRunPod(self._config, on_broken=end)
         await runpod.start()
-        self._runpod = runpod
-        self._started.set()
-        await self._stop.wait()
-        await runpod.stop()
+        try:
+            yield runpod
+        finally:
+            await runpod.stop()
+
+
+async def _forgotten(listeners: list[Listener], listener: Listener) -> None:
+    """Ends a recording between two exchanges, not within one."""
+    listeners.remove(listener)

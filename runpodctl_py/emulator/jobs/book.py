@@ -14,7 +14,7 @@ from dataclasses import replace
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
-from runpodctl_py.emulator.bells import SCALER
+from runpodctl_py.emulator.bells import CHANGES, SCALER
 from runpodctl_py.emulator.errors import bad_request, job_not_found
 from runpodctl_py.emulator.jobs.job import Counters, Job, JobStatus
 
@@ -131,6 +131,21 @@ class JobBook:
         # What a job reports while it runs is not in the store.
         jobs = [self._unfinished.get(each.id, each) for each in kept]
         return [each for each in jobs if each.forgotten_at > now]
+
+    def newest_ids(self, endpoint_id: str, limit: int) -> Sequence[str]:
+        """Returns the ids of the jobs of an endpoint that were submitted last, the latest first."""
+        return self._store.latest_job_ids(endpoint_id, limit)
+
+    def is_unfinished(self, job_id: str) -> bool:
+        """Whether there is such a job and it is not final."""
+        return job_id in self._unfinished
+
+    def outline(self, job_id: str) -> Job | None:
+        """Returns a job; one that is final without what it was given and gave, which may be large.
+
+        One whose time is up may be there until it is swept away.
+        """
+        return self._unfinished.get(job_id) or self._store.job_outline(job_id)
 
     def get(self, endpoint_id: str, job_id: str) -> Job:
         """Returns a job of an endpoint.
@@ -263,7 +278,8 @@ class JobBook:
 
     def forget_final(self) -> None:
         """Removes the final jobs whose retention is over."""
-        self._store.drop_forgotten(self._clock.now())
+        if self._store.drop_forgotten(self._clock.now()):
+            self._ring(CHANGES)
 
     def due(self) -> Iterator[Job]:
         """Yields the unfinished jobs that time changes now; change each before the next."""

@@ -37,6 +37,19 @@ def _with_extension(
     return app(scope, receive, send)
 
 
+def told_of_hang_up(scope: Scope, told: Callable[[], None]) -> Scope:
+    """Returns a request's scope in which somebody is told before its connection is closed."""
+    extensions = scope.get("extensions") or {}
+    close = extensions.get(_EXTENSION)
+
+    def tell_and_close() -> None:
+        told()
+        if close is not None:
+            close()
+
+    return {**scope, "extensions": {**extensions, _EXTENSION: tell_and_close}}
+
+
 async def hang_up(scope: Scope, receive: Receive) -> None:
     """Closes a request's connection, after what has been sent; waits until it is closed.
 

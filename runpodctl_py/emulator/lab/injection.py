@@ -62,7 +62,7 @@ class Injection:
             await self._app(scope, receive, send)
             return
         # All of it is read first: a client that is still sending would see other failures.
-        upload = _Upload(receive)
+        upload = Upload(receive)
         if not await upload.read():
             return
         fault = self._faults.strike(places_of(place, upload.body()))
@@ -132,7 +132,7 @@ def _instead(fault: Fault) -> Response:
     return response
 
 
-class _Upload:
+class Upload:
     """A request's body that was read already, for the app to read; then what comes after it."""
 
     def __init__(self, receive: Receive) -> None:
@@ -158,6 +158,7 @@ class _Upload:
         return b"".join(each.get("body", b"") for each in self._read)
 
     async def __call__(self) -> Message:
+        """Returns the next part of what was read, and what comes after it."""
         if self._replayed < len(self._read):
             self._replayed += 1
             return self._read[self._replayed - 1]

@@ -10,6 +10,7 @@ from starlette.responses import StreamingResponse
 from runpodctl_py.emulator import bodies
 from runpodctl_py.emulator.rest import inputs, logs, shapes
 from runpodctl_py.emulator.rest.call import created, deleted, found, listed
+from runpodctl_py.emulator.workers import log_stream
 
 if TYPE_CHECKING:
     from starlette.responses import Response
@@ -108,7 +109,7 @@ class ServerlessOperations:
         if (source := call.query.get("source", "container")) == "system":
             lines = logs.system()
         else:
-            lines = logs.container(worker, after, call.query["tail"])
+            lines = log_stream.of(lambda: worker.log_path, after, call.query["tail"])
         events = logs.events(lines, source, self.bells)
         return StreamingResponse(events, media_type="text/event-stream", headers=_SSE_HEADERS)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from runpodctl_py.emulator.bells import SCALER
+from runpodctl_py.emulator.bells import CHANGES, SCALER
 from runpodctl_py.emulator.workers.record import Leaving, Worker
 
 if TYPE_CHECKING:
@@ -85,6 +85,7 @@ class Fleet:
         self.workers[worker.id] = worker
         if not throttled:
             self.begin(worker)
+        self._ring(CHANGES)
         return worker
 
     def begin(self, worker: Worker) -> None:
@@ -94,6 +95,7 @@ class Fleet:
         worker.due_at = self._clock.machine() + self._timings.start_limit_s
         for tell in self.on_added:
             tell(worker)
+        self._ring(CHANGES)
 
     def remove(self, worker_id: str, why: str = "is gone") -> None:
         """Notes that a worker is gone; the jobs it still had are lost."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,10 @@ def handler(job: dict[str, Any]) -> Any:
             return asked["output"]
         case "return bytes":
             return {"images": [base64.b64encode(b"\x89PNG\r\n\x1a\n" * asked["times"]).decode()]}
+        case "print":
+            sys.stdout.writelines(f"{asked['text']} {n}\n" for n in range(asked["times"]))
+            sys.stdout.flush()
+            return "It was printed."
         case "raise":
             raise ValueError(asked["message"])
         case "die":

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 KEY = "rpa_MARKERMARKERMARKER0123456789abcdef"
+SUBMIT = (sys.executable, "-P", "-m", "runpodctl_py", "submit", "--task", "text_processing")
 BYTES = ("--set", "do=return bytes", "--set", "times=40")
 
 
@@ -97,6 +98,13 @@ def local_commands() -> tuple[list[list[str]], list[list[str]]]:
         ["local", "faults", "clear", "run:500"],
         ["local", "faults", "clear"],
         ["local", "reset", "--yes"],
+        ["local", "console", "--no-open"],
+        ["local", "console", "--json"],
+        ["local", "record", "day.jsonl", "--", *SUBMIT, "--local"],
+        ["local", "record", "day.jsonl", "--", "true"],
+        ["local", "record", "real.jsonl", "--from", "runpod", "--json", "--", "true"],
+        ["local", "replay", "day.jsonl", "--", *SUBMIT, "--local"],
+        ["local", "replay", "nowhere.jsonl"],
         ["local", "exec", "--", "true"],
         ["local", "exec", "--", "no-such-program"],
         ["local", "down", "--json"],
@@ -163,7 +171,8 @@ def test_the_local_runpod_keeps_its_own_key_and_never_sees_the_accounts(tmp_path
         assert KEY not in output.stdout + output.stderr
     assert files_with(token, work, home) == []
     assert files_with(KEY, work, home, data) == [work / ".env"]
-    assert len(list((work / "outputs").glob("*.job.json"))) == 1
+    # Two jobs; the replayed one is the recorded one.
+    assert len(list((work / "outputs").glob("*.job.json"))) == 2
 
 
 def test_every_command_is_put_to_the_test() -> None:

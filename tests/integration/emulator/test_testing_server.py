@@ -119,8 +119,13 @@ def test_a_part_that_fails_ends_it_all(tmp_path: Path) -> None:
     clock = BreakableClock()
     server = LocalRunPodServer(tmp_path, clock=clock).__enter__()
     clock.broken = True
-    server._loop.call_soon_threadsafe(server._runpod._bells.ring, "scaler")
-    server._thread.join()
+    runpod = server._started_runpod()
+
+    async def ring() -> None:
+        runpod._bells.ring("scaler")
+
+    server._carried_out(ring())
+    server._threaded._thread.join()
     with pytest.raises(httpx.ConnectError):
         httpx.get(server.url)
     with pytest.raises(RuntimeError, match="the clock is broken"):

@@ -1,0 +1,52 @@
+"""`local console`: the local RunPod's web console, opened in the browser."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from runpodctl_py.cli import options
+from runpodctl_py.cli.context import run
+from runpodctl_py.cli.local_running import found_running, post
+from runpodctl_py.cli.output import Output, is_terminal
+
+
+def console(
+    *,
+    no_open: Annotated[
+        bool, typer.Option("--no-open", help="Only print the link; open no browser.")
+    ] = False,
+    as_json: options.Json = False,
+) -> None:
+    """Open the web console of the local RunPod: endpoints, workers, jobs and logs, live.
+
+    Prints a link that works once, within a minute; at a terminal it is opened in your browser.
+
+    Examples:
+      runpodctl-py local console
+      runpodctl-py local console --no-open
+    """
+    running, output = found_running(), Output(as_json=as_json)
+    url = f"{running.url}{run(post(running, 'console/tickets', {}))['path']}"
+    if as_json:
+        output.document({"url": url})
+        return
+    output.result(url)
+    if not no_open and is_terminal(sys.stdout) and _opened(url):
+        output.done("Opened in your browser")
+    else:
+        output.note("Open it in a browser within a minute; it works once.")
+
+
+def _opened(url: str) -> bool:
+    """Open a browser with a window, if there is one: those in a terminal run no scripts."""
+    import webbrowser
+
+    if sys.platform.startswith("linux") and not any(
+        os.environ.get(name) for name in ("BROWSER", "DISPLAY", "WAYLAND_DISPLAY")
+    ):
+        return False
+    return webbrowser.open(url)
