@@ -141,8 +141,16 @@ class Settings:
 
     @property
     def ledger_path(self) -> Path:
-        """Where it is written down which jobs were sent."""
-        return Path(self.get(LEDGER) or _default_ledger()).expanduser().absolute()
+        """Where it is written down which jobs were sent.
+
+        A relative path in a file of settings is meant from there, or each folder would have a
+        ledger of its own.
+        """
+        setting = self.setting(LEDGER)
+        path = Path(setting.value or _default_ledger()).expanduser()
+        source = setting.source
+        folder = source.path.parent if source is not None and source.path else Path.cwd()
+        return folder.absolute() / path
 
     def for_local(self, url: str, token: str) -> Settings:
         """Return the same settings, pointed at a local RunPod.

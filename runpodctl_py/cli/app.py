@@ -43,7 +43,7 @@ class _Entry:
 COMMANDS = {
     "submit": _Entry("submit", "Send a job, follow it, and save every file it returns.", _RUN),
     "status": _Entry("jobs", "Show a job as it is now.", _RUN),
-    "watch": _Entry("jobs", "Follow a job that is already running, and save its files.", _RUN),
+    "watch": _Entry("jobs", "Follow jobs that were sent before, and save their files.", _RUN),
     "cancel": _Entry("jobs", "Cancel jobs.", _RUN),
     "jobs": _Entry("ledger", "The jobs you have sent: list, show, sync, retry, export.", _RUN),
     "health": _Entry("jobs", "Show an endpoint's jobs and workers.", _RUN),

@@ -342,7 +342,7 @@ class Session:
                 detached.was_told = True
             raise detached from None
         try:
-            await self._endpoint.cancel(job_id)
+            self._notes.seen(await self._endpoint.cancel(job_id))
         except RunpodctlError as exc:
             raise InterruptedRunError(
                 f"Interrupted, but the job could not be cancelled: {exc.message}",

@@ -11,9 +11,9 @@ import typer
 from runpodctl_py.cli import options
 from runpodctl_py.cli.context import Context, endpoint_id, opened, run
 from runpodctl_py.cli.house_style import App
-from runpodctl_py.cli.located import JOBS, JobId, JobIds, Located, locate
+from runpodctl_py.cli.located import JOBS, JobId, JobIds, Located, gone, locate
 from runpodctl_py.cli.output import Column, Output, seconds_text
-from runpodctl_py.errors import LedgerError, UsageError
+from runpodctl_py.errors import LedgerError, NotFoundError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -97,12 +97,14 @@ def cancel(
         with opened(located.common) as context:
             found = run(_ask(context, located, methodcaller("cancel", located.job_id)))
             _note(context, located, found)
-        _tell_cancelled(context.output, found)
+        _tell_cancelled(context.output, found, is_alone=len(jobs) == 1)
 
 
-def _tell_cancelled(output: Output, job: Job) -> None:
-    if output.as_json:
+def _tell_cancelled(output: Output, job: Job, *, is_alone: bool) -> None:
+    if output.as_json and is_alone:
         output.document(job_document(job))
+    elif output.as_json:
+        output.event(job_document(job))
     elif job.status.value == "CANCELLED":
         output.done(f"{job.job_id} is cancelled")
     else:
@@ -141,8 +143,18 @@ def health(
 async def _ask(
     context: Context, located: Located, question: Callable[[Serverless], Awaitable[_Answer]]
 ) -> _Answer:
-    """Ask a job's endpoint one thing."""
-    return await _ask_at(context, located.endpoint_id(context), question)
+    """Ask a job's endpoint one thing.
+
+    Raises:
+        NotFoundError: RunPod does not know it; if it is one of ours, that is written down.
+    """
+    try:
+        return await _ask_at(context, located.endpoint_id(context), question)
+    except NotFoundError as exc:
+        if located.record is None:
+            raise
+        context.ledger.expired(located.record.key)
+        raise gone(located.record) from exc
 
 
 async def _ask_at(

@@ -17,12 +17,15 @@ import typer
 from runpodctl_py import settings as settings_module
 from runpodctl_py.cli.context import endpoint_id
 from runpodctl_py.cli.options import Common
+from runpodctl_py.cli.output import Output
 from runpodctl_py.errors import (
     ConflictError,
     LedgerError,
     NotFoundError,
     RefusedError,
+    ResultExpiredError,
     RunpodctlError,
+    UsageError,
 )
 
 if TYPE_CHECKING:
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
     from runpodctl_py.settings import Settings
 
 _MOST_COMPLETED = 50
+_SHORTEST = 4
 
 
 def _ids(incomplete: str) -> list[str]:
@@ -101,10 +105,12 @@ def locate(text: str, target: Target, common: Common) -> Located:
     """Return the job that a text means.
 
     Raises:
-        UsageError: It means several.
+        UsageError: It means several, or is too short to mean one.
         ConflictError: It is on another RunPod than the settings name.
         RefusedError: It has no id: it never was sent, or nobody knows.
     """
+    if len(text) < _SHORTEST:
+        raise UsageError(f"{text!r} is no job's id", hint="Type at least its first 4 characters.")
     named = Located(text, common, target)
     if target.endpoint or target.preset:
         return named
@@ -115,8 +121,11 @@ def locate(text: str, target: Target, common: Common) -> Located:
         try:
             ledger.settle()
             record = ledger.find(text)
-        except (NotFoundError, LedgerError):
-            # Not ours, or not readable: its id and an endpoint still lead to it.
+        except NotFoundError:
+            # Not ours: its id and an endpoint still lead to it.
+            return named
+        except LedgerError as exc:
+            Output(as_json=common.as_json).warn(exc.message)
             return named
     if record.job_id is None:
         raise without_id(record)
@@ -162,6 +171,28 @@ def without_id(record: Record) -> RefusedError:
         )
     return RefusedError(
         f"Nobody knows whether job {record.key} was ever queued: {record.error}",
-        hint="Look for it:       runpodctl-py jobs sync\n"
-        f"Or send it again:  runpodctl-py jobs retry {record.key} --force",
+        hint=f"Look for it:       runpodctl-py jobs sync\nOr send it again:  {anew(record)}",
+    )
+
+
+def anew(record: Record) -> str:
+    """Return how a job that may exist is sent once more."""
+    if record.is_payload_whole:
+        return f"runpodctl-py jobs retry {record.key} --force"
+    return "runpodctl-py submit, as before: its secrets are not written down"
+
+
+def gone(record: Record) -> NotFoundError:
+    """Return what is to be said of a job of ours that RunPod does not know any more."""
+    if record.saved_at is not None:
+        return NotFoundError(
+            f"RunPod does not know job {record.short_id} any more; what it returned is here",
+            hint=f"Where:  runpodctl-py jobs show {record.short_id}",
+            job_id=record.job_id,
+        )
+    return ResultExpiredError(
+        f"RunPod does not know job {record.short_id} any more, and its result was never fetched",
+        hint="RunPod keeps a result for 30 minutes after the job ends, and none of an endpoint "
+        f"that is deleted.\nSend it again:  runpodctl-py jobs retry {record.short_id} --force",
+        job_id=record.job_id,
     )

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from runpodctl_py.cli.located import load_settings, open_ledger
 from runpodctl_py.cli.options import Common
 from runpodctl_py.cli.output import seconds_text
-from runpodctl_py.errors import RunpodctlError
 
 if TYPE_CHECKING:
     from runpodctl_py.jobs.ledger import Waiting
@@ -25,8 +24,8 @@ def notice() -> str | None:
         with open_ledger() as ledger:
             now = time.time()
             return waiting_text(ledger.waiting(left_before=now - _JUST_LEFT_S), now)
-    except RunpodctlError:
-        # It was not asked for; a command that needs the ledger says what is wrong with it.
+    except Exception:  # noqa: BLE001 # whatever it is, it was not asked for
+        # A command that needs the ledger says what is wrong with it.
         return None
 
 

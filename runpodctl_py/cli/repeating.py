@@ -10,7 +10,12 @@ import typer
 from runpodctl_py.cli import options
 from runpodctl_py.cli.context import Context, opened, run
 from runpodctl_py.cli.located import JobId, load_settings, open_ledger, placed
-from runpodctl_py.errors import ConfirmationNeededError, RefusedError, UsageError
+from runpodctl_py.errors import (
+    AnswerLostError,
+    ConfirmationNeededError,
+    RefusedError,
+    UsageError,
+)
 
 if TYPE_CHECKING:
     from runpodctl_py.api.types import JobRequest
@@ -97,7 +102,13 @@ async def _repeat(
     from runpodctl_py.cli.following import Session
 
     async with Session(context, record.intent.endpoint_id, wish) as session:
-        if await session.retried(record):
+        try:
+            is_repeated = await session.retried(record)
+        except AnswerLostError:
+            # It may run: so it waits to be fetched, whatever it turns out to be.
+            context.ledger.begun_anew(record.key)
+            raise
+        if is_repeated:
             if not detach:
                 await session.watch(str(record.job_id))
             return

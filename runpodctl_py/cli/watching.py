@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from runpodctl_py.cli.context import Context, opened, run
-from runpodctl_py.cli.located import Located, load_settings, open_ledger, placed
+from runpodctl_py.cli.located import Located, gone, load_settings, open_ledger, placed
 from runpodctl_py.errors import (
     ConflictError,
     InterruptedRunError,
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from runpodctl_py.cli.options import Common, Following, Target
+
+_AT_ONCE = 24
+"""Each holds a long poll; one HTTP client carries 32 connections."""
 
 
 def unsettled(target: Target, common: Common) -> list[Located]:
@@ -69,9 +73,17 @@ async def _watch(
 ) -> None:
     from runpodctl_py.cli.following import Session, Wish
 
-    wish = Wish.of(following, job.preset)
+    wish, record = Wish.of(following, job.preset), job.record
+    if record is not None and wish.output_dir is None:
+        wish = replace(wish, output_dir=record.intent.output_dir)
     async with Session(context, job.endpoint_id(context), wish, name) as session:
-        await session.watch(job.job_id)
+        try:
+            await session.watch(job.job_id)
+        except NotFoundError as exc:
+            if record is None:
+                raise
+            context.ledger.expired(record.key)
+            raise gone(record) from exc
 
 
 async def _watch_together(
@@ -79,23 +91,40 @@ async def _watch_together(
 ) -> None:
     from runpodctl_py.jobs.ledger import short_id
 
-    watching = asyncio.gather(
-        *(_watch(contexts[each.common], each, following, short_id(each.job_id)) for each in jobs),
-        return_exceptions=True,
-    )
+    room = asyncio.Semaphore(_AT_ONCE)
+
+    async def watch(job: Located) -> None:
+        async with room:
+            await _watch(contexts[job.common], job, following, short_id(job.job_id))
+
+    tasks = [asyncio.create_task(watch(each)) for each in jobs]
     try:
-        results = await watching
+        await asyncio.wait(tasks)
     except asyncio.CancelledError:
-        what = "are cancelled" if following.cancel_on_interrupt else "go on"
-        raise InterruptedRunError(
-            f"Interrupted; the jobs that had not ended {what}.",
-            hint="Watch them:  runpodctl-py watch --all",
-        ) from None
+        raise await _interrupted(tasks, following) from None
+    results = [each.exception() for each in tasks]
     errors = [each for each in results if isinstance(each, RunpodctlError)]
     for each in results:
-        if isinstance(each, BaseException) and not isinstance(each, RunpodctlError):
+        if each is not None and not isinstance(each, RunpodctlError):
             raise each
     for error in errors[1:]:
         contexts[jobs[0].common].output.error(error)
     if errors:
         raise errors[0]
+
+
+async def _interrupted(
+    tasks: Sequence[asyncio.Task[None]], following: Following
+) -> InterruptedRunError:
+    """End what is followed, and return what is to be said of it."""
+    for each in tasks:
+        each.cancel()
+    ended = await asyncio.gather(*tasks, return_exceptions=True)
+    told = [each for each in ended if isinstance(each, RunpodctlError)]
+    failed = [each.message for each in told if not isinstance(each, InterruptedRunError)]
+    failed += [each.message for each in told if each.__cause__ is not None]
+    what = "are cancelled" if following.cancel_on_interrupt and not failed else "go on"
+    return InterruptedRunError(
+        "\n".join((f"Interrupted; the jobs that had not ended {what}.", *failed)),
+        hint="Watch them:  runpodctl-py watch --all",
+    )

@@ -111,7 +111,9 @@ def _migrate(connection: sqlite3.Connection) -> None:
                 connection.execute(f"PRAGMA user_version = {number}")
             connection.execute("COMMIT")
         except BaseException:
-            connection.execute("ROLLBACK")
+            # On a full disk, say, SQLite has done so itself.
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
             raise
 
 

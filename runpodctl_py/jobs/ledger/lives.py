@@ -9,10 +9,10 @@ import secrets
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from filelock import FileLock, Timeout
-
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from filelock import FileLock
 
 
 class Lives:
@@ -35,6 +35,9 @@ class Lives:
             OSError: The lock cannot be made.
         """
         if self._own is None:
+            # Reading needs no lock, and should not wait for this.
+            from filelock import FileLock
+
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             lock = FileLock(self._path(self._name), timeout=0, mode=0o600)
             lock.acquire()
@@ -45,6 +48,8 @@ class Lives:
         """Tell whether a process still runs; litter of one that does not is removed."""
         if name == self._name:
             return True
+        from filelock import FileLock, Timeout
+
         path = self._path(name)
         if not path.exists():
             return False

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from runpodctl_py.testing import LocalRunPodServer, Timings, WorkerCommand
+from tests.acceptance.cli.ledger_scene import LedgerScene, SimulatedRunPod, simulated
 from tests.acceptance.cli.person import Person
 
 if TYPE_CHECKING:
@@ -61,3 +62,22 @@ def odd(runpod: LocalRunPodServer, tmp_path_factory: pytest.TempPathFactory) -> 
     """The id of an endpoint whose workers do what the input says (`odd_worker.py`)."""
     flags = ("--image", "odd", "--workers-max", "3")
     return _set_up(runpod, tmp_path_factory.mktemp("odd"), "odd", *flags)
+
+
+@pytest.fixture(scope="session")
+def simulated_runpod(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimulatedRunPod]:
+    """A RunPod whose workers are no processes, with an endpoint that works and one that cannot."""
+    with simulated(tmp_path_factory.mktemp("simulated")) as it:
+        yield it
+
+
+@pytest.fixture
+def user(simulated_runpod: SimulatedRunPod) -> Person:
+    """Somebody with an empty folder, an empty ledger and a key of that RunPod."""
+    return Person(Path.cwd(), simulated_runpod.server.environment())
+
+
+@pytest.fixture
+def scene(simulated_runpod: SimulatedRunPod, user: Person) -> LedgerScene:
+    """What they and RunPod have."""
+    return simulated_runpod.scene(user.run)

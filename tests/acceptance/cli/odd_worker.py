@@ -24,6 +24,9 @@ def handler(job: dict[str, Any]) -> Any:
             sys.stdout.writelines(f"{asked['text']} {n}\n" for n in range(asked["times"]))
             sys.stdout.flush()
             return "It was printed."
+        case "read":
+            # It fails until the test has put the file there.
+            return Path(asked["file"]).read_text()
         case "raise":
             raise ValueError(asked["message"])
         case "die":

@@ -13,6 +13,7 @@ import pytest
 
 from runpodctl_py.cli.app import main
 from runpodctl_py.testing import LocalRunPodServer, WorkerCommand
+from tests.acceptance.cli.ledger_scene import LedgerScene, SimulatedRunPod, simulated
 from tests.acceptance.cli.person import Said
 
 if TYPE_CHECKING:
@@ -29,8 +30,14 @@ class CommandLine:
     capture: pytest.CaptureFixture[str]
     monkeypatch: pytest.MonkeyPatch
 
-    def __call__(self, *arguments: str, stdin: str = "") -> Said:
+    def __call__(self, *arguments: str, stdin: str = "", **variables: str) -> Said:
         """Run one command to its exit."""
+        with self.monkeypatch.context() as patch:
+            for name, value in variables.items():
+                patch.setenv(name, value)
+            return self._run(arguments, stdin)
+
+    def _run(self, arguments: tuple[str, ...], stdin: str) -> Said:
         self.monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin.encode())))
         self.capture.readouterr()
         with pytest.raises(SystemExit) as exited:
@@ -115,3 +122,22 @@ def odd(cli: CommandLine) -> str:
     Path("odd.env").unlink(missing_ok=True)
     endpoint_id: str = said.document["endpoint_id"]
     return endpoint_id
+
+
+@pytest.fixture(scope="session")
+def simulated_runpod(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimulatedRunPod]:
+    """A RunPod whose workers are no processes, with an endpoint that works and one that cannot."""
+    with simulated(tmp_path_factory.mktemp("simulated")) as it:
+        yield it
+
+
+@pytest.fixture
+def scene(
+    simulated_runpod: SimulatedRunPod,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> LedgerScene:
+    """Somebody with an empty ledger, and what RunPod has of their jobs."""
+    for name, value in simulated_runpod.server.environment().items():
+        monkeypatch.setenv(name, value)
+    return simulated_runpod.scene(CommandLine(capsys, monkeypatch))
