@@ -61,8 +61,8 @@ COMMANDS = {
 }
 
 
-_REMINDING = frozenset(COMMANDS) - {"help", "local"}
-"""The commands that end with a word on results to be fetched; `local` may run for days."""
+_REMINDING = frozenset(name for name, each in COMMANDS.items() if each.panel in (_RUN, _DEPLOY))
+"""The commands that end with a word on results to be fetched; the others need no ledger."""
 
 
 class RootGroup(TyperGroup):

@@ -20,6 +20,7 @@ from runpodctl_py.cli import result_view
 from runpodctl_py.cli.job_view import JobView, Place, job_view, queued_event
 from runpodctl_py.clock import SystemClock
 from runpodctl_py.errors import (
+    AnswerLostError,
     InterruptedRunError,
     JobFailedError,
     NotFoundError,
@@ -125,14 +126,17 @@ class Session:
 
     async def send_and_leave(self, request: JobRequest) -> None:
         """Queue a job, and print its id and how to come back to it."""
-        job = await self._send(request, sync_wait_ms=None)
+        self.leave((await self._send(request, sync_wait_ms=None)).job_id)
+
+    def leave(self, job_id: str) -> None:
+        """Print the id of a job that goes on, and how to come back to it."""
         output = self._context.output
         if output.as_json:
-            output.event(queued_event(job.job_id, self._place))
+            output.event(queued_event(job_id, self._place))
             return
-        output.result(job.job_id)
+        output.result(job_id)
         output.note()
-        output.note(self._way_back(job.job_id))
+        output.note(self._way_back(job_id))
 
     async def send_and_follow(self, request: JobRequest, *, sync_wait_ms: int | None) -> None:
         """Queue a job, follow it to its end, save its files and tell what came of it.
@@ -168,11 +172,21 @@ class Session:
         """Have RunPod run a job once more under its id; tell whether it could."""
         if record.job_id is None or record.state not in {State.FAILED, State.TIMED_OUT}:
             return False
+        ledger = self._context.ledger
+        self._notes = Notes(ledger, record.key, self._not_noted)
+        ledger.repeating(record.key)
         try:
             job = await self._endpoint.retry(record.job_id)
         except (NotFoundError, RefusedError):
+            ledger.not_repeated(record)
             return False
-        self._context.ledger.begun_anew(record.key)
+        except AnswerLostError as exc:
+            exc.hint = "It may run, and be billed. Look:  runpodctl-py jobs sync"
+            raise
+        except RunpodctlError:
+            ledger.not_repeated(record)
+            raise
+        ledger.begun_anew(record.key)
         if self._context.output.as_json:
             return True
         self._context.output.note(f"RunPod runs it once more: {job.job_id}")
@@ -217,7 +231,7 @@ class Session:
             return key
 
         self._notes = Notes.of(context.ledger, self._not_noted, find)
-        self._notes.seen(job)
+        self._notes.attempt(context.ledger.asked, job)
 
     def _not_noted(self, error: LedgerError) -> None:
         self._context.output.warn(f"{error.message}. The job goes on, but is not written down.")

@@ -172,7 +172,7 @@ def _note(context: Context, located: Located, job: Job) -> None:
     """Write down how a job of ours stands; if that fails, the answer is still one."""
     if located.record is not None:
         with suppress(LedgerError):
-            context.ledger.seen(located.record.key, job)
+            context.ledger.asked(located.record.key, job)
 
 
 def _preset(name: str | None) -> Preset | None:

@@ -159,14 +159,15 @@ def prune(
     """
     before = time.time() - parsed_duration(older_than)
     output = Output(as_json=as_json)
-    if not yes:
-        asking.confirm(f"Forget all jobs older than {older_than}?", "Nothing was forgotten")
     with open_ledger() as ledger:
+        if (count := ledger.forgettable(before)) and not yes:
+            what = f"{_count(count)} older than {older_than} that {'is' if count == 1 else 'are'}"
+            asking.confirm(f"Forget {what} done with?", "Nothing was forgotten")
         count = ledger.forget(before)
     if as_json:
         output.document({"forgotten": count})
     else:
-        output.done(f"{count} {'job' if count == 1 else 'jobs'} forgotten")
+        output.done(f"{_count(count)} forgotten")
 
 
 def _filter(
@@ -183,6 +184,10 @@ def _filter(
         batch_id=batch,
         since=None if since is None else parsed_moment(since, time.time()),
     )
+
+
+def _count(number: int) -> str:
+    return "1 job" if number == 1 else f"{number} jobs"
 
 
 def _csv_line(cells: list[str]) -> str:

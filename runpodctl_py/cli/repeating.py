@@ -11,7 +11,6 @@ from runpodctl_py.cli import options
 from runpodctl_py.cli.context import Context, opened, run
 from runpodctl_py.cli.located import JobId, load_settings, open_ledger, placed
 from runpodctl_py.errors import (
-    AnswerLostError,
     ConfirmationNeededError,
     RefusedError,
     UsageError,
@@ -102,24 +101,31 @@ async def _repeat(
     from runpodctl_py.cli.following import Session
 
     async with Session(context, record.intent.endpoint_id, wish) as session:
-        try:
-            is_repeated = await session.retried(record)
-        except AnswerLostError:
-            # It may run: so it waits to be fetched, whatever it turns out to be.
-            context.ledger.begun_anew(record.key)
-            raise
-        if is_repeated:
-            if not detach:
+        if await session.retried(record):
+            if detach:
+                session.leave(str(record.job_id))
+            else:
                 await session.watch(str(record.job_id))
             return
     if request is None:
-        raise RefusedError(
-            f"RunPod cannot repeat job {record.short_id} any more, and its input is not here "
-            "whole: secrets are not written down",
-            hint="Send it again with submit.",
-        )
+        raise _cannot_be_sent(record)
     async with Session(context, record.intent.endpoint_id, replace(wish, parent=record.key)) as new:
         if detach:
             await new.send_and_leave(request)
         else:
             await new.send_and_follow(request, sync_wait_ms=None)
+
+
+def _cannot_be_sent(record: Record) -> RefusedError:
+    from runpodctl_py.jobs.ledger import State
+
+    before = "RunPod cannot repeat it, and " if record.state is not State.UNKNOWN else ""
+    why = (
+        "what it was sent is not known"
+        if record.is_payload_whole
+        else "its secrets are not written down"
+    )
+    return RefusedError(
+        f"Job {record.short_id} cannot be sent again from the ledger: {before}{why}",
+        hint="Send it again with submit.",
+    )

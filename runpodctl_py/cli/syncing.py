@@ -16,11 +16,20 @@ import typer
 
 from runpodctl_py.cli import options
 from runpodctl_py.cli.context import Context, opened, run
-from runpodctl_py.cli.located import JobIds, load_settings, open_ledger, placed, without_id
+from runpodctl_py.cli.located import (
+    JobIds,
+    anew,
+    load_settings,
+    open_ledger,
+    placed,
+    without_id,
+)
 from runpodctl_py.cli.output import Output, bytes_text
 from runpodctl_py.errors import (
     ConflictError,
+    InterruptedRunError,
     NetworkError,
+    RefusedError,
     ResultExpiredError,
     RunpodctlError,
     SaveError,
@@ -68,8 +77,14 @@ def sync(
         ledger.settle()
         wanted = _wanted(ledger, jobs)
     for where, records in _by_place(wanted, common, report).items():
-        with opened(where) as context:
-            run(_bring(context, records, output_dir, report))
+        try:
+            with opened(where) as context:
+                run(_bring(context, records, output_dir, report))
+        except InterruptedRunError:
+            raise
+        except RunpodctlError as exc:
+            # The jobs on another RunPod may be had all the same.
+            report.failed_all(records, exc)
     report.end()
 
 
@@ -141,7 +156,7 @@ async def _bring(
 
         async def bring(record: Record) -> None:
             if not ledger.claim(record.key):
-                report.left(record, "another command is following it")
+                report.followed(record)
                 return
             try:
                 # It may have been in other hands until now.
@@ -163,6 +178,9 @@ async def _bring(
                     # The others may be had all the same.
                     troubles.append(exc)
                     report.failed(record, exc)
+                except Exception as exc:  # noqa: BLE001 # one odd job must not cost the others
+                    name = type(exc).__name__
+                    report.failed(record, RunpodctlError(f"something unexpected ({name})"))
 
         async with asyncio.TaskGroup() as tasks:
             for record in records:
@@ -182,15 +200,31 @@ class Report:
     output: Output
     counts: dict[str, int] = field(default_factory=dict)
     errors: list[RunpodctlError] = field(default_factory=list)
+    told: set[str] = field(default_factory=set)
 
     def failed(self, record: Record, error: RunpodctlError) -> None:
         """Say that a job could not be asked for."""
         self.errors.append(error)
         self.left(record, error.message)
 
+    def failed_all(self, records: Iterable[Record], error: RunpodctlError) -> None:
+        """Say that a whole RunPod could not be asked."""
+        for record in records:
+            if record.key not in self.told:
+                self.failed(record, error)
+
     def left(self, record: Record, why: str) -> None:
         """Say that a job was not asked for."""
         self._count("left")
+        self._say_left(record, why)
+
+    def followed(self, record: Record) -> None:
+        """Say that a job is in good hands."""
+        self._count("followed")
+        self._say_left(record, "another command is following it")
+
+    def _say_left(self, record: Record, why: str) -> None:
+        self.told.add(record.key)
         if self.output.as_json:
             self.output.event({"event": "left", **_names(record), "why": why})
         else:
@@ -203,6 +237,7 @@ class Report:
 
         record, summary = result.record, result.summary
         self._count(result.came)
+        self.told.add(record.key)
         if self.output.as_json:
             if summary is None:
                 self.output.event({"event": result.came.value, **_names(record)})
@@ -215,11 +250,11 @@ class Report:
             case Came.RUNNING:
                 self.output.note(f"{record.state.value:<10} {record.short_id}")
             case Came.EXPIRED:
-                self.output.warn(f"{record.short_id}: RunPod has dropped its result")
+                self.output.warn(f"{record.short_id}: RunPod does not know it any more")
             case Came.UNKNOWN:
                 self.output.warn(
                     f"{record.key}: nobody knows whether it was queued. "
-                    f"Send it again:  runpodctl-py jobs retry {record.key} --force"
+                    f"Send it again:  {anew(record)}"
                 )
             case _ if summary is not None:
                 for file in summary.files:
@@ -236,7 +271,7 @@ class Report:
         """Say what came of all of them.
 
         Raises:
-            RunpodctlError: A job could not be asked for.
+            RunpodctlError: A job could not be asked for, or found.
             SaveError: Something could not be saved.
             ResultExpiredError: Results were gone.
         """
@@ -254,11 +289,15 @@ class Report:
             )
         if count := self.counts.get(Came.EXPIRED):
             raise ResultExpiredError(
-                f"The {'result' if count == 1 else 'results'} of {_jobs(count)} had been dropped: "
-                "RunPod keeps them for 30 minutes, for a minute after --sync",
+                f"{_jobs(count)} could not be fetched: RunPod does not know "
+                f"{'it' if count == 1 else 'them'} any more. It keeps a result for 30 minutes "
+                "after the job ends (a minute after --sync), and none of an endpoint that is "
+                "deleted",
                 hint="Which:  runpodctl-py jobs list --state expired\n"
                 "Send one again:  runpodctl-py jobs retry JOB",
             )
+        if count := self.counts.get(Came.UNKNOWN, 0) + self.counts.get("left", 0):
+            raise RefusedError(f"{_jobs(count)} could not be fetched; why is said above")
 
     def _count(self, what: str) -> None:
         self.counts[what] = self.counts.get(what, 0) + 1

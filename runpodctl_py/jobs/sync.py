@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from runpodctl_py.errors import NotFoundError, RefusedError, ServerError
 from runpodctl_py.jobs.collect import Submission, collect
 from runpodctl_py.jobs.ledger import State
+from runpodctl_py.jobs.masking import masked
 from runpodctl_py.jobs.notes import home_of
 
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from runpodctl_py.jobs.save import Fetcher
 
 
-_REPEATABLE = frozenset({State.FAILED, State.TIMED_OUT})
 """What RunPod can run once more under the same id, whoever asks for it (API reference 4.1)."""
 
 
@@ -99,9 +99,7 @@ class Syncing:
         job = await self._found(record)
         if job is None:
             return self._not_found(record)
-        if record.state in _REPEATABLE and State.of(job.status) is not record.state:
-            self._ledger.begun_anew(record.key)
-        self._ledger.seen(record.key, job)
+        self._ledger.asked(record.key, job)
         if not job.status.is_final:
             return self._result(record, Came.RUNNING)
         summary = await self._collected(record, job)
@@ -129,28 +127,39 @@ class Syncing:
             return None
 
     async def _looked_for(self, record: Record) -> Job | None:
-        """Look for a job whose answer was lost: one with our input that is nobody's yet."""
-        if record.state is not State.UNKNOWN or not record.is_payload_whole:
+        """Look for a job whose answer was lost: one with our input that is nobody's yet.
+
+        Of several alike, which were lost alike, each takes one; a job that somebody else may
+        have sent, or that is on its way, is nobody's to take.
+        """
+        ledger, payload = self._ledger, self._ledger.payload(record.key)
+        if record.state is not State.UNKNOWN or payload is None:
             return None
-        payload = self._ledger.payload(record.key)
-        alike = [
-            each.job_id
-            for each in await self._listed()
-            if each.has_payload and each.payload == payload and not self._ledger.knows(each.job_id)
-        ]
-        job = await self._asked_for(alike[0]) if len(alike) == 1 else None
-        # Another one with the same input may have been looked for at the same time.
-        return job if job is not None and self._ledger.found(record.key, job) else None
+        if ledger.twins(record, State.SENDING):
+            return None
+        async with self._listing:
+            alike = [
+                each
+                for each in await self._listed()
+                if each.has_payload
+                and masked(each.payload) == payload
+                and not ledger.knows(each.job_id)
+            ]
+            if not alike or len(alike) > ledger.twins(record, State.UNKNOWN):
+                return None
+            # The oldest comes last.
+            (self._requests or []).remove(alike[-1])
+            job = await self._asked_for(alike[-1].job_id)
+            return job if job is not None and ledger.found(record.key, job) else None
 
     async def _listed(self) -> list[Listed]:
         """Return what the endpoint lists; asked once, because it may be asked rarely (4.3)."""
-        async with self._listing:
-            if self._requests is None:
-                try:
-                    self._requests = await self._endpoint.requests()
-                except (NotFoundError, RefusedError, ServerError):
-                    self._requests = []
-            return self._requests
+        if self._requests is None:
+            try:
+                self._requests = await self._endpoint.requests()
+            except (NotFoundError, RefusedError, ServerError):
+                self._requests = []
+        return self._requests
 
     async def _collected(self, record: Record, job: Job) -> Summary:
         intent = record.intent

@@ -6,17 +6,18 @@ Knows no table. What SQLite and the system say of the file is translated here.
 from __future__ import annotations
 
 import os
+import shlex
 import sqlite3
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import cached_property
 from importlib import resources
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from runpodctl_py.errors import LedgerError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
 _BUSY_S = 30.0
 _LOOK_ELSEWHERE = "Use another one meanwhile:  RUNPODCTL_LEDGER=other.sqlite3"
@@ -47,8 +48,12 @@ class Database:
         with translated(self._path):
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             # SQLite would let everybody read it.
-            with suppress(FileExistsError):
-                os.close(os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+            descriptor = os.open(self._path, os.O_CREAT | os.O_RDWR, 0o600)
+            try:
+                if not os.fstat(descriptor).st_size:
+                    os.fchmod(descriptor, 0o600)
+            finally:
+                os.close(descriptor)
             connection = sqlite3.connect(self._path, timeout=_BUSY_S, isolation_level=None)
             try:
                 connection.row_factory = sqlite3.Row
@@ -87,6 +92,32 @@ class Database:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
                 raise
+        if not self._path.exists():
+            raise LedgerError(f"The ledger {self._path} was deleted while it was in use")
+
+
+def bound(value: Any) -> Any:
+    """Return a value as SQLite takes it: half a character of UTF-16 is escaped."""
+    return value.encode(errors="backslashreplace").decode() if isinstance(value, str) else value
+
+
+def path_in(path: Path) -> str | bytes:
+    """Return a path as it is kept: its bytes, where they are no text."""
+    text = str(path)
+    return text if text.isascii() or _is_text(text) else os.fsencode(path)
+
+
+def path_out(kept: str | bytes) -> Path:
+    """Return a path that was kept."""
+    return Path(os.fsdecode(kept))
+
+
+def _is_text(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _version(connection: sqlite3.Connection) -> int:
@@ -132,7 +163,7 @@ _WORDS = {
     sqlite3.SQLITE_READONLY: "it cannot be written to",
     sqlite3.SQLITE_CANTOPEN: "it cannot be opened",
     sqlite3.SQLITE_BUSY: f"another process has kept it for more than {_BUSY_S:.0f} s",
-    sqlite3.SQLITE_IOERR: "the disk reports an error",
+    sqlite3.SQLITE_IOERR: "the disk reports an error; it may be full",
 }
 
 
@@ -150,9 +181,15 @@ def translated(path: Path) -> Iterator[None]:
         if code in {sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT}:
             raise LedgerError(
                 f"The ledger {path} is damaged: {exc}",
-                hint=f"Move it away, and a new one is made:  mv {path} {path}.damaged\n"
+                hint=f"Move it away, and a new one is made:  mv {_quoted(path)}*  ELSEWHERE\n"
                 f"{_LOOK_ELSEWHERE}",
             ) from exc
         raise LedgerError(
             f"The ledger {path} cannot be used: {_WORDS.get(code, exc)}", hint=_LOOK_ELSEWHERE
         ) from exc
+    except (OverflowError, UnicodeError) as exc:
+        raise LedgerError(f"The ledger {path} cannot keep this: {exc}") from exc
+
+
+def _quoted(path: Path) -> str:
+    return shlex.quote(str(path))

@@ -54,20 +54,24 @@ class Lives:
         if not path.exists():
             return False
         try:
-            with FileLock(path, timeout=0, mode=0o600):
-                path.unlink(missing_ok=True)
+            lock = FileLock(path, timeout=0, mode=0o600)
+            lock.acquire()
+            lock.release()
         except (Timeout, OSError):
             # Where nobody can tell, nothing is taken from anybody.
             return True
+        # Not while it is locked, which Windows forbids; no other process ever has this name.
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
         return False
 
     def end(self) -> None:
         """Show that this process works on nothing any more."""
         if self._own is not None:
-            with suppress(OSError):
-                self._path(self._name).unlink(missing_ok=True)
             self._own.release()
             self._own = None
+            with suppress(OSError):
+                self._path(self._name).unlink(missing_ok=True)
             self._name = secrets.token_hex(8)
 
     def _path(self, name: str) -> Path:

@@ -8,12 +8,11 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runpodctl_py.api.types import Policy
-from runpodctl_py.errors import LedgerError, NotFoundError, UsageError
-from runpodctl_py.jobs.ledger.database import Database
+from runpodctl_py.errors import NotFoundError, UsageError
+from runpodctl_py.jobs.ledger.database import Database, path_out
 from runpodctl_py.jobs.ledger.lives import Lives
 from runpodctl_py.jobs.ledger.record import (
     Deployment,
@@ -28,12 +27,18 @@ from runpodctl_py.jobs.ledger.record import (
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterator
+    from pathlib import Path
 
     from runpodctl_py.jsontypes import JsonValue
 
 _SHORTEST_PREFIX = 4
 _PAGE = 500
 _BEYOND_ANY_NUMBER = 2**62
+FORGETTABLE = (
+    "(created_at < ? AND (saved_at IS NOT NULL OR state IN ('not_sent', 'expired')))"
+    " OR created_at < ?"
+)
+"""What is done with and old enough, or so old that RunPod cannot know it any more."""
 UNSETTLED = "saved_at IS NULL AND state NOT IN ('not_sent', 'expired')"
 
 
@@ -95,8 +100,11 @@ class Reading:
             UsageError: There are several.
         """
         pattern = _literally(text.removeprefix("sync-"))
-        rows: list[sqlite3.Row] = []
-        if len(pattern) >= _SHORTEST_PREFIX:
+        rows = self._database.rows(
+            "SELECT * FROM listed WHERE job_id = ? OR key = ? ORDER BY number DESC", text, text
+        )
+        is_whole = bool(rows)
+        if not rows and len(pattern) >= _SHORTEST_PREFIX:
             rows = self._database.rows(
                 "SELECT * FROM listed WHERE job_id LIKE ? ESCAPE '\\'"
                 " OR job_id LIKE ? ESCAPE '\\'"
@@ -105,14 +113,19 @@ class Reading:
                 f"sync-{pattern}%",
                 f"{pattern}%",
             )
-        exact = [each for each in rows if text in {each["job_id"], each["key"]}]
-        found = [_record(each) for each in (exact or rows)]
+        found = [_record(each) for each in rows]
         if not found:
             raise NotFoundError(
                 f"The ledger knows no job {text}",
                 hint="See which it knows:  runpodctl-py jobs list",
             )
         if len(found) > 1:
+            if is_whole:
+                where = ", ".join(f"{each.intent.place.root} ({each.key})" for each in found)
+                raise UsageError(
+                    f"Several RunPods have a job {text}: {where}",
+                    hint="Name its endpoint with --endpoint, or type the key in brackets.",
+                )
             ids = ", ".join(each.job_id or each.key for each in found)
             raise UsageError(f"Several jobs begin with {text}: {ids}", hint="Type more of the id.")
         return found[0]
@@ -120,6 +133,19 @@ class Reading:
     def knows(self, job_id: str) -> bool:
         """Tell whether a job of RunPod's is in the ledger."""
         return bool(self._database.rows("SELECT 1 FROM job WHERE job_id = ? LIMIT 1", job_id))
+
+    def twins(self, record: Record, state: State) -> int:
+        """Count the jobs in a state that were sent the same input at the same endpoint."""
+        rows = self._database.rows(
+            "SELECT count(*) AS count FROM job JOIN payload ON job = number"
+            " WHERE state = ? AND endpoint_id = ? AND root = ?"
+            " AND sha256 = (SELECT sha256 FROM payload JOIN job ON job = number WHERE key = ?)",
+            state,
+            record.intent.endpoint_id,
+            record.intent.place.root,
+            record.key,
+        )
+        return int(rows[0]["count"])
 
     def record(self, key: str) -> Record:
         """Return a job by its key."""
@@ -157,11 +183,7 @@ class Reading:
         return [row["job_id"] for row in rows]
 
     def payload(self, key: str) -> JsonValue:
-        """Return what a job was sent, without secrets; None if nobody knows.
-
-        Raises:
-            LedgerError: It stood in a file of its own, which is gone.
-        """
+        """Return what a job was sent, without secrets; None if nobody knows (any more)."""
         rows = self._database.rows(
             "SELECT body, sha256 FROM payload JOIN job ON job = number WHERE key = ?", key
         )
@@ -171,8 +193,9 @@ class Reading:
         if body is None:
             try:
                 body = path.read_bytes()
-            except OSError as exc:
-                raise LedgerError(f"The job's input is gone: {path}: {exc.strerror}") from exc
+            except OSError:
+                # It stood in a file of its own, which is gone; all else is known.
+                return None
         value: JsonValue = json.loads(body.decode(errors="surrogatepass"))
         return value
 
@@ -199,7 +222,7 @@ class Reading:
             key,
         )
         return tuple(
-            KeptFile(Path(row["path"]), row["size_bytes"], row["sha256"], row["content_type"])
+            KeptFile(path_out(row["path"]), row["size_bytes"], row["sha256"], row["content_type"])
             for row in rows
         )
 
@@ -260,7 +283,7 @@ def _record(row: sqlite3.Row) -> Record:
         policy=Policy(**json.loads(row["policy"])),
         webhook=row["webhook"],
         is_sync=bool(row["is_sync"]),
-        output_dir=None if row["output_dir"] is None else Path(row["output_dir"]),
+        output_dir=None if row["output_dir"] is None else path_out(row["output_dir"]),
         parent=row["parent"],
         batch_id=row["batch_id"],
         row=row["batch_row"],

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from runpodctl_py.jsontypes import JsonValue
 
+LONGEST_LIFE_S = 8 * 24 * 60 * 60
+"""RunPod knows no job for longer: its longest ttl is 7 days (4.2)."""
 _SHORT = 8
 RETENTION_S = 30 * 60
 SYNC_RETENTION_S = 60
@@ -67,6 +69,8 @@ _OF_STATUS = {
     JobStatus.TIMED_OUT: State.TIMED_OUT,
 }
 FINAL = frozenset({State.COMPLETED, State.FAILED, State.CANCELLED, State.TIMED_OUT})
+REPEATABLE = frozenset({State.FAILED, State.TIMED_OUT})
+"""What RunPod's `/retry` runs once more (API reference 4.1)."""
 _ALIVE = frozenset({State.QUEUED, State.RUNNING})
 
 FOLLOWED_BY: Mapping[State, frozenset[State]] = {

@@ -16,10 +16,12 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 from runpodctl_py.jobs.landing import Draft
-from runpodctl_py.jobs.ledger.database import translated
-from runpodctl_py.jobs.ledger.reading import UNSETTLED, Reading
+from runpodctl_py.jobs.ledger.database import bound, path_in, translated
+from runpodctl_py.jobs.ledger.reading import FORGETTABLE, UNSETTLED, Reading
 from runpodctl_py.jobs.ledger.record import (
     FOLLOWED_BY,
+    LONGEST_LIFE_S,
+    REPEATABLE,
     Intent,
     KeptFile,
     Place,
@@ -34,9 +36,10 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from runpodctl_py.api.types import Job
-    from runpodctl_py.jobs.ledger.record import Deployment
+    from runpodctl_py.jobs.ledger.record import Deployment, Record
     from runpodctl_py.jsontypes import JsonValue
 
+_LARGEST_OUTPUT_BYTES = 1_000_000
 _LARGEST_BODY_BYTES = 64 * 1024
 """Larger payloads go into a file of their own, so that the ledger stays quick to copy and read."""
 
@@ -109,6 +112,11 @@ class Ledger(Reading):
             if is_large:
                 self._put_aside(digest, body)
             number = self._add(sql, key, intent, State.SENDING, is_payload_whole=is_whole)
+            # Nobody looks for a job any more that was sent once more.
+            sql.execute(
+                "UPDATE job SET saved_at = ? WHERE key = ? AND state = 'unknown'",
+                (self._now(), intent.parent),
+            )
             sql.execute(
                 "INSERT INTO payload VALUES (?, ?, ?, ?)",
                 (number, None if is_large else body, digest, len(body)),
@@ -125,14 +133,14 @@ class Ledger(Reading):
             if holder is not None:
                 self._moved(sql, holder, State.EXPIRED, {})
                 _update(sql, holder, {"job_id": None})
-            self._moved(sql, key, State.of(job.status), {"job_id": job.job_id, **_seen(job)})
+            self._moved(sql, key, State.of(job.status), self._news(sql, key, job))
 
     def found(self, key: str, job: Job) -> bool:
         """Note which job one of ours turned out to be, unless that one is another of ours."""
         with self._database.together() as sql:
             if _holder(sql, key, job) is not None:
                 return False
-            self._moved(sql, key, State.of(job.status), {"job_id": job.job_id, **_seen(job)})
+            self._moved(sql, key, State.of(job.status), self._news(sql, key, job))
         return True
 
     def not_sent(self, key: str, why: str) -> None:
@@ -145,49 +153,67 @@ class Ledger(Reading):
 
     def seen(self, key: str, job: Job) -> None:
         """Note how RunPod says that a job stands; older news than what is known change nothing."""
-        state = State.of(job.status)
-        fields: dict[str, Any] = {"seen_at": self._now(), **_seen(job)}
-        if state.is_final:
-            fields["finished_at"] = self._finished_at(key, job)
-        self._move(key, state, fields)
+        with self._database.together() as sql:
+            self._moved(sql, key, State.of(job.status), self._news(sql, key, job))
+
+    def asked(self, key: str, job: Job) -> None:
+        """Note how a job stands that was not followed: meanwhile RunPod may have repeated it."""
+        with self._database.together() as sql:
+            state, before = State.of(job.status), self._state(sql, key)
+            if before in REPEATABLE and state is not before:
+                self._begin_anew(sql, key)
+            self._moved(sql, key, state, self._news(sql, key, job))
 
     def home(self, key: str, home: Home) -> None:
-        """Note what of an ended job is on our disk; all of it in one transaction."""
+        """Note what of an ended job is on our disk; all of it in one transaction.
+
+        A second look that brought less than the first, for a link has expired, say, takes
+        nothing back.
+        """
         with self._database.together() as sql:
-            number = self._number(sql, key)
+            number, saved_at = sql.execute(
+                "SELECT number, saved_at FROM job WHERE key = ?", (key,)
+            ).fetchone()
+            if saved_at is not None and not home.is_whole:
+                return
             sql.execute("DELETE FROM file WHERE job = ?", (number,))
             sql.executemany(
                 "INSERT INTO file VALUES (?, ?, ?, ?, ?)",
                 [
-                    (number, str(each.path), each.size_bytes, each.sha256, each.content_type)
+                    (number, path_in(each.path), each.size_bytes, each.sha256, each.content_type)
                     for each in home.files
                 ],
             )
-            said = (json.dumps(masked(each)) for each in (home.output, home.worker_error))
+            said = (_json(each) for each in (home.output, home.worker_error))
             sql.execute("INSERT OR REPLACE INTO output VALUES (?, ?, ?)", (number, *said))
-            _update(
-                sql,
-                key,
-                {
-                    "cost_usd": home.cost_usd,
-                    "error": _masked(home.error),
-                    "saved_at": self._now() if home.is_whole else None,
-                    "owner": None,
-                },
-            )
+            fields = {
+                "error": _masked(home.error),
+                "saved_at": self._now() if home.is_whole else None,
+            }
+            cost = {} if home.cost_usd is None else {"cost_usd": home.cost_usd}
+            _update(sql, key, {**fields, **cost})
 
     def expired(self, key: str) -> None:
         """Note that RunPod does not know a job any more; if its result is home, that is no loss."""
         self._move(key, State.EXPIRED, {"owner": None})
 
+    def repeating(self, key: str) -> None:
+        """Note, before RunPod is asked to run a job once more, that it has to be looked after.
+
+        Whether it was repeated can be seen of the job itself, whatever ends us meanwhile.
+        """
+        with self._database.together() as sql:
+            _update(sql, key, {"saved_at": None})
+
+    def not_repeated(self, before: Record) -> None:
+        """Note that RunPod did not run a job once more: it is as it was."""
+        with self._database.together() as sql:
+            _update(sql, before.key, {"saved_at": before.saved_at})
+
     def begun_anew(self, key: str) -> None:
         """Note that RunPod runs a job once more, under the same id (`/retry`)."""
         with self._database.together() as sql:
-            number = self._number(sql, key)
-            sql.execute("DELETE FROM output WHERE job = ?", (number,))
-            dropped = ("finished_at", "saved_at", "delay_ms", "execution_ms", "cost_usd", "error")
-            _update(sql, key, {"state": State.QUEUED, **dict.fromkeys(dropped)})
-            self._sight(sql, number, State.QUEUED)
+            self._begin_anew(sql, key)
 
     def adopt(self, place: Place, endpoint_id: str, job: Job, *, preset: str | None = None) -> str:
         """Take up a job that somebody else has sent, and return its key; ours stay as they are."""
@@ -207,22 +233,27 @@ class Ledger(Reading):
                 is_sync=job.job_id.startswith("sync-"),
             )
             self._add(sql, key, intent, State.of(job.status), is_payload_whole=False)
-            _update(sql, key, {"job_id": job.job_id, "seen_at": self._now(), **_seen(job)})
+            _update(sql, key, self._news(sql, key, job))
         return key
 
     def claim(self, key: str) -> bool:
         """Take a job in hand, unless another living process has it."""
         with self._database.together() as sql:
-            owner = sql.execute("SELECT owner FROM job WHERE key = ?", (key,)).fetchone()["owner"]
+            row = sql.execute("SELECT owner FROM job WHERE key = ?", (key,)).fetchone()
+            if row is None:
+                return False
+            owner = row["owner"]
             if owner is not None and self._lives.is_alive(owner) and owner != self._lives.name:
                 return False
             _update(sql, key, {"owner": self._lives.name})
         return True
 
     def let_go(self, key: str) -> None:
-        """Let others take a job in hand."""
+        """Let others take a job in hand, unless one has."""
         with self._database.together() as sql:
-            _update(sql, key, {"owner": None})
+            sql.execute(
+                "UPDATE job SET owner = NULL WHERE key = ? AND owner = ?", (key, self._lives.name)
+            )
 
     def settle(self) -> None:
         """Find jobs whose sender was ended before it knew the answer: they are unknown."""
@@ -236,14 +267,21 @@ class Ledger(Reading):
                     row["key"], "the command that sent it was ended before it was answered"
                 )
 
+    def forgettable(self, before: float) -> int:
+        """Count the jobs that `forget` would forget."""
+        rows = self._database.rows(
+            f"SELECT count(*) AS count FROM job WHERE {FORGETTABLE}",  # noqa: S608 - our own words.
+            *self._forgettable(before),
+        )
+        return int(rows[0]["count"])
+
     def forget(self, before: float) -> int:
         """Forget jobs that are done with and were written down before a time; return how many.
 
         What RunPod may still have for us stays, and so do all jobs' files.
         """
-        settled = "saved_at IS NOT NULL OR state IN ('not_sent', 'expired')"
         with self._database.together() as sql:
-            sql.execute(f"DELETE FROM job WHERE created_at < ? AND ({settled})", (before,))  # noqa: S608 - our own words.
+            sql.execute(f"DELETE FROM job WHERE {FORGETTABLE}", self._forgettable(before))  # noqa: S608 - our own words.
             count = int(sql.execute("SELECT changes()").fetchone()[0])
         with self._database.together() as sql:
             rows = sql.execute("SELECT sha256 FROM payload WHERE body IS NULL").fetchall()
@@ -262,7 +300,7 @@ class Ledger(Reading):
         with self._database.together() as sql:
             sql.execute(
                 f"INSERT INTO deployment ({names}) VALUES ({', '.join('?' * len(fields))})",  # noqa: S608 - our own names.
-                tuple(fields.values()),
+                tuple(map(bound, fields.values())),
             )
 
     # Shared steps.
@@ -280,23 +318,28 @@ class Ledger(Reading):
             "INSERT INTO job (key, root, is_local, endpoint_id, preset, state, owner, policy,"
             " webhook, is_sync, output_dir, parent, batch_id, batch_row, is_payload_whole,"
             " created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                key,
-                intent.place.root,
-                intent.place.is_local,
-                intent.endpoint_id,
-                intent.preset,
-                state,
-                self._lives.name,
-                json.dumps(asdict(intent.policy)),
-                _masked(intent.webhook),
-                intent.is_sync,
-                None if intent.output_dir is None else str(intent.output_dir),
-                intent.parent,
-                intent.batch_id,
-                intent.row,
-                is_payload_whole,
-                self._now(),
+            tuple(
+                map(
+                    bound,
+                    (
+                        key,
+                        intent.place.root,
+                        intent.place.is_local,
+                        intent.endpoint_id,
+                        intent.preset,
+                        state,
+                        self._lives.name,
+                        json.dumps(asdict(intent.policy)),
+                        _masked(intent.webhook),
+                        intent.is_sync,
+                        None if intent.output_dir is None else path_in(intent.output_dir),
+                        intent.parent,
+                        intent.batch_id,
+                        intent.row,
+                        is_payload_whole,
+                        self._now(),
+                    ),
+                )
             ),
         )
         number = cursor.lastrowid or 0
@@ -313,14 +356,43 @@ class Ledger(Reading):
         row = sql.execute(
             "SELECT number, state, saved_at FROM job WHERE key = ?", (key,)
         ).fetchone()
+        if row is None:
+            # It was forgotten on purpose, by another command.
+            return
         before = State(row["state"])
         if state is not before and state not in FOLLOWED_BY[before]:
             return
         if state is State.EXPIRED and row["saved_at"] is not None:
             return
-        _update(sql, key, {"state": state, **fields})
+        # A job that was cancelled returns nothing that would have to be fetched.
+        settled = {"saved_at": self._now()} if state is State.CANCELLED else {}
+        _update(sql, key, {"state": state, **fields, **settled})
         if state is not before:
             self._sight(sql, row["number"], state)
+
+    def _begin_anew(self, sql: sqlite3.Connection, key: str) -> None:
+        number = self._number(sql, key)
+        sql.execute("DELETE FROM output WHERE job = ?", (number,))
+        sql.execute("DELETE FROM file WHERE job = ?", (number,))
+        dropped = ("finished_at", "saved_at", "delay_ms", "execution_ms", "cost_usd", "error")
+        _update(sql, key, {"state": State.QUEUED, **dict.fromkeys(dropped)})
+        self._sight(sql, number, State.QUEUED)
+
+    def _state(self, sql: sqlite3.Connection, key: str) -> State:
+        return State(sql.execute("SELECT state FROM job WHERE key = ?", (key,)).fetchone()["state"])
+
+    def _news(self, sql: sqlite3.Connection, key: str, job: Job) -> dict[str, Any]:
+        """Return what RunPod's word on a job changes."""
+        said = {
+            "job_id": job.job_id,
+            "seen_at": self._now(),
+            "delay_ms": job.delay_ms,
+            "execution_ms": job.execution_ms,
+            "worker_id": job.worker_id,
+        }
+        if job.status.is_final:
+            said["finished_at"] = self._finished_at(sql, key, job)
+        return {name: value for name, value in said.items() if value is not None}
 
     def _sight(self, sql: sqlite3.Connection, number: int, state: State) -> None:
         sql.execute("INSERT INTO sighting VALUES (?, ?, ?)", (number, state, self._now()))
@@ -328,14 +400,21 @@ class Ledger(Reading):
     def _number(self, sql: sqlite3.Connection, key: str) -> int:
         return int(sql.execute("SELECT number FROM job WHERE key = ?", (key,)).fetchone()["number"])
 
-    def _finished_at(self, key: str, job: Job) -> float:
+    def _finished_at(self, sql: sqlite3.Connection, key: str, job: Job) -> float:
         """Return when a job ended: not later than we first knew, and not before it can have."""
-        record = self.record(key)
-        latest = self._now() if record.finished_at is None else record.finished_at
-        if job.execution_ms is None:
+        known_at, queued_at = sql.execute(
+            "SELECT finished_at, (SELECT max(at) FROM sighting WHERE job = number"
+            " AND state IN ('sending', 'queued')) FROM job WHERE key = ?",
+            (key,),
+        ).fetchone()
+        latest = self._now() if known_at is None else float(known_at)
+        if job.execution_ms is None or queued_at is None:
             return latest
         took_s = ((job.delay_ms or 0) + job.execution_ms) / 1000
-        return min(latest, record.created_at + took_s)
+        return min(latest, float(queued_at) + took_s)
+
+    def _forgettable(self, before: float) -> tuple[float, float]:
+        return before, min(before, self._now() - LONGEST_LIFE_S)
 
     def _put_aside(self, digest: str, body: bytes) -> None:
         path = self._aside(digest)
@@ -351,10 +430,12 @@ def _masked(text: str | None) -> str | None:
     return None if text is None else masked_text(text)
 
 
-def _seen(job: Job) -> dict[str, Any]:
-    """Return what RunPod says of a job's course, as far as it says something."""
-    said = {"delay_ms": job.delay_ms, "execution_ms": job.execution_ms, "worker_id": job.worker_id}
-    return {name: value for name, value in said.items() if value is not None}
+def _json(value: JsonValue) -> str:
+    """Return an output as it is kept: without secrets, and only its size if that is huge."""
+    text = json.dumps(masked(value))
+    if len(text) > _LARGEST_OUTPUT_BYTES:
+        return json.dumps({"too_large_bytes": len(text)})
+    return text
 
 
 def _holder(sql: sqlite3.Connection, key: str, job: Job) -> str | None:
@@ -369,4 +450,5 @@ def _holder(sql: sqlite3.Connection, key: str, job: Job) -> str | None:
 
 def _update(sql: sqlite3.Connection, key: str, fields: Mapping[str, Any]) -> None:
     names = ", ".join(f"{name} = ?" for name in fields)
-    sql.execute(f"UPDATE job SET {names} WHERE key = ?", (*fields.values(), key))  # noqa: S608 - our own names.
+    values = map(bound, fields.values())
+    sql.execute(f"UPDATE job SET {names} WHERE key = ?", (*values, key))  # noqa: S608 - our own names.
