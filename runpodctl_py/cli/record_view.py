@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING
@@ -34,6 +35,7 @@ COLUMN_NAMES = (
 )
 """The keys of `record_document`, in its order."""
 _LONGEST_REMARK = 60
+_LONGEST_INPUT = 200
 
 
 def show_list(output: Output, records: Sequence[Record]) -> None:
@@ -114,6 +116,7 @@ def show_page(output: Output, document: JsonObject, record: Record) -> None:
         ("job", record.job_id or f"{record.key} (RunPod's id is not known)"),
         ("state", record.state.value.replace("_", " ")),
         ("error", record.error),
+        ("input", _short_json(document["input"])),
         ("endpoint", f"{intent.endpoint_id}{' on the local RunPod' * intent.place.is_local}"),
         ("preset", intent.preset),
         ("sent", f"{utc_text(record.created_at)}, {ago_text(record.created_at, now)}"),
@@ -121,6 +124,7 @@ def show_page(output: Output, document: JsonObject, record: Record) -> None:
         ("ran", _seconds(record.execution_ms)),
         ("cost", _cost(record)),
         ("worker", record.worker_id),
+        ("states", _states_text(document["states"])),
         ("result", _result_text(record, now)),
         ("repeats", intent.parent),
         ("batch", intent.batch_id),
@@ -179,6 +183,18 @@ def _result_text(record: Record, now: float) -> str | None:
     if left_s <= 0:
         return "not fetched; RunPod has probably dropped it"
     return f"not fetched; RunPod drops it in {seconds_text(left_s)}"
+
+
+def _short_json(value: JsonValue) -> str | None:
+    if value is None:
+        return None
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= _LONGEST_INPUT else f"{text[:_LONGEST_INPUT]}… (whole with --json)"
+
+
+def _states_text(states: JsonValue) -> str:
+    seen = [each for each in states if isinstance(each, dict)] if isinstance(states, list) else []
+    return ", ".join(f"{each['state']} {str(each['at'])[11:19]}" for each in seen)
 
 
 def _seconds(ms: int | None) -> str | None:
