@@ -108,7 +108,8 @@ async def _repeat(
                 await session.watch(str(record.job_id))
             return
     if request is None:
-        raise _cannot_be_sent(record)
+        is_known = context.ledger.payload(record.key) is not None
+        raise _cannot_be_sent(record, is_known=is_known)
     async with Session(context, record.intent.endpoint_id, replace(wish, parent=record.key)) as new:
         if detach:
             await new.send_and_leave(request)
@@ -116,15 +117,11 @@ async def _repeat(
             await new.send_and_follow(request, sync_wait_ms=None)
 
 
-def _cannot_be_sent(record: Record) -> RefusedError:
+def _cannot_be_sent(record: Record, *, is_known: bool) -> RefusedError:
     from runpodctl_py.jobs.ledger import State
 
     before = "RunPod cannot repeat it, and " if record.state is not State.UNKNOWN else ""
-    why = (
-        "what it was sent is not known"
-        if record.is_payload_whole
-        else "its secrets are not written down"
-    )
+    why = "its secrets are not written down" if is_known else "what it was sent is not known"
     return RefusedError(
         f"Job {record.short_id} cannot be sent again from the ledger: {before}{why}",
         hint="Send it again with submit.",

@@ -121,10 +121,13 @@ async def _interrupted(
         each.cancel()
     ended = await asyncio.gather(*tasks, return_exceptions=True)
     told = [each for each in ended if isinstance(each, RunpodctlError)]
-    failed = [each.message for each in told if not isinstance(each, InterruptedRunError)]
-    failed += [each.message for each in told if each.__cause__ is not None]
-    what = "are cancelled" if following.cancel_on_interrupt and not failed else "go on"
+    failed = [each for each in told if not isinstance(each, InterruptedRunError)]
+    not_cancelled = [each for each in told if each not in failed and each.__cause__ is not None]
+    what = "go on"
+    if following.cancel_on_interrupt:
+        what = "are cancelled, but not all" if not_cancelled else "are cancelled"
+    words = [f"{each.job_id or 'a job'}: {each.message}" for each in (*failed, *not_cancelled)]
     return InterruptedRunError(
-        "\n".join((f"Interrupted; the jobs that had not ended {what}.", *failed)),
+        "\n".join((f"Interrupted; the jobs that had not ended {what}.", *words)),
         hint="Watch them:  runpodctl-py watch --all",
     )

@@ -24,7 +24,7 @@ _SECRET_LAST_WORDS = frozenset({"token", "passwd", "pwd", "pass", "auth", "cooki
 # RunPod, Hugging Face, OpenAI and its likes, GitHub, AWS.
 _KEY = re.compile(
     r"\b(?:rpa_[A-Za-z0-9]{16,}|hf_[A-Za-z0-9]{16,}|sk-[A-Za-z0-9_-]{16,}"
-    r"|gh[a-z]_[A-Za-z0-9]{16,}|github_pat_[A-Za-z0-9_]{16,}|AKIA[A-Z0-9]{16})"
+    r"|gh[a-z]_[A-Za-z0-9]{16,}|github_pat_[A-Za-z0-9_]{16,}|AKIA[A-Z0-9]{16,})"
 )
 # With a digit: "basic understanding" is none.
 _HEADER = re.compile(

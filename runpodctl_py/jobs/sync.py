@@ -29,9 +29,6 @@ if TYPE_CHECKING:
     from runpodctl_py.jobs.save import Fetcher
 
 
-"""What RunPod can run once more under the same id, whoever asks for it (API reference 4.1)."""
-
-
 class Came(StrEnum):
     """What became of a job when RunPod was asked."""
 

@@ -160,7 +160,7 @@ class Ledger(Reading):
         """Note how a job stands that was not followed: meanwhile RunPod may have repeated it."""
         with self._database.together() as sql:
             state, before = State.of(job.status), self._state(sql, key)
-            if before in REPEATABLE and state is not before:
+            if before is not None and before in REPEATABLE and state is not before:
                 self._begin_anew(sql, key)
             self._moved(sql, key, state, self._news(sql, key, job))
 
@@ -171,11 +171,11 @@ class Ledger(Reading):
         nothing back.
         """
         with self._database.together() as sql:
-            number, saved_at = sql.execute(
-                "SELECT number, saved_at FROM job WHERE key = ?", (key,)
-            ).fetchone()
-            if saved_at is not None and not home.is_whole:
+            row = sql.execute("SELECT number, saved_at FROM job WHERE key = ?", (key,)).fetchone()
+            # It was forgotten on purpose, by another command.
+            if row is None or (row["saved_at"] is not None and not home.is_whole):
                 return
+            number = row["number"]
             sql.execute("DELETE FROM file WHERE job = ?", (number,))
             sql.executemany(
                 "INSERT INTO file VALUES (?, ?, ?, ?, ?)",
@@ -365,21 +365,25 @@ class Ledger(Reading):
         if state is State.EXPIRED and row["saved_at"] is not None:
             return
         # A job that was cancelled returns nothing that would have to be fetched.
-        settled = {"saved_at": self._now()} if state is State.CANCELLED else {}
+        is_settled = state is State.CANCELLED and row["saved_at"] is None
+        settled = {"saved_at": self._now()} if is_settled else {}
         _update(sql, key, {"state": state, **fields, **settled})
         if state is not before:
             self._sight(sql, row["number"], state)
 
     def _begin_anew(self, sql: sqlite3.Connection, key: str) -> None:
         number = self._number(sql, key)
+        if number is None:
+            return
         sql.execute("DELETE FROM output WHERE job = ?", (number,))
         sql.execute("DELETE FROM file WHERE job = ?", (number,))
         dropped = ("finished_at", "saved_at", "delay_ms", "execution_ms", "cost_usd", "error")
         _update(sql, key, {"state": State.QUEUED, **dict.fromkeys(dropped)})
         self._sight(sql, number, State.QUEUED)
 
-    def _state(self, sql: sqlite3.Connection, key: str) -> State:
-        return State(sql.execute("SELECT state FROM job WHERE key = ?", (key,)).fetchone()["state"])
+    def _state(self, sql: sqlite3.Connection, key: str) -> State | None:
+        row = sql.execute("SELECT state FROM job WHERE key = ?", (key,)).fetchone()
+        return None if row is None else State(row["state"])
 
     def _news(self, sql: sqlite3.Connection, key: str, job: Job) -> dict[str, Any]:
         """Return what RunPod's word on a job changes."""
@@ -397,16 +401,18 @@ class Ledger(Reading):
     def _sight(self, sql: sqlite3.Connection, number: int, state: State) -> None:
         sql.execute("INSERT INTO sighting VALUES (?, ?, ?)", (number, state, self._now()))
 
-    def _number(self, sql: sqlite3.Connection, key: str) -> int:
-        return int(sql.execute("SELECT number FROM job WHERE key = ?", (key,)).fetchone()["number"])
+    def _number(self, sql: sqlite3.Connection, key: str) -> int | None:
+        row = sql.execute("SELECT number FROM job WHERE key = ?", (key,)).fetchone()
+        return None if row is None else int(row["number"])
 
     def _finished_at(self, sql: sqlite3.Connection, key: str, job: Job) -> float:
         """Return when a job ended: not later than we first knew, and not before it can have."""
-        known_at, queued_at = sql.execute(
+        row = sql.execute(
             "SELECT finished_at, (SELECT max(at) FROM sighting WHERE job = number"
             " AND state IN ('sending', 'queued')) FROM job WHERE key = ?",
             (key,),
         ).fetchone()
+        known_at, queued_at = row or (None, None)
         latest = self._now() if known_at is None else float(known_at)
         if job.execution_ms is None or queued_at is None:
             return latest

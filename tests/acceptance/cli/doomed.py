@@ -1,7 +1,8 @@
-"""A process that sends a job as `submit` does, or fetches jobs as `jobs sync` does, and is killed.
+"""A process that sends, fetches or repeats jobs as our commands do, and is killed.
 
 doomed.py submit POINT ENDPOINT FILE
 doomed.py sync POINT
+doomed.py retry POINT JOB
 
 It kills itself with SIGKILL at POINT: `before WHAT` or `after WHAT`, where WHAT is a step of the
 ledger. Nothing is cleaned up, no handler runs: as when a machine loses its power, but for the disk.
@@ -61,6 +62,21 @@ class DoomedLedger(Ledger):
         with self._step("end" if job.status.is_final else "news"):
             super().seen(key, job)
 
+    def asked(self, key: str, job: Job) -> None:
+        """Write down how one stands that was not followed."""
+        with self._step("end" if job.status.is_final else "news"):
+            super().asked(key, job)
+
+    def repeating(self, key: str) -> None:
+        """Write down that RunPod is about to be asked to repeat one."""
+        with self._step("repeating"):
+            super().repeating(key)
+
+    def begun_anew(self, key: str) -> None:
+        """Write down that RunPod repeats one."""
+        with self._step("begun anew"):
+            super().begun_anew(key)
+
     def home(self, key: str, home: Home) -> None:
         """Write down what of it is here."""
         with self._step("home"):
@@ -112,11 +128,21 @@ async def sync(context: Context) -> None:
             await syncing.bring(record)
 
 
+async def retry(context: Context, job_id: str) -> None:
+    """Have RunPod run a job once more, and follow it to its end."""
+    record = context.ledger.find(job_id)
+    async with Session(context, record.intent.endpoint_id, Wish()) as session:
+        assert await session.retried(record)
+        await session.watch(job_id)
+
+
 if __name__ == "__main__":
     work, DoomedLedger.point, *arguments = sys.argv[1:]
     context = DoomedContext(settings.load(os.environ, Path.cwd()), Output(is_quiet=True))
     if work == "submit":
         asyncio.run(submit(context, arguments[0], json.loads(Path(arguments[1]).read_text())))
+    elif work == "retry":
+        asyncio.run(retry(context, *arguments))
     else:
         asyncio.run(sync(context))
     context.close()

@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from runpodctl_py.jobs.ledger import Ledger, State
+from runpodctl_py import settings
+from runpodctl_py.api.types import Job, JobStatus
+from runpodctl_py.jobs.ledger import Deployment, Intent, Ledger, Place, State
 from tests.acceptance.cli.ledger_scene import MINUTE_S, named
 from tests.acceptance.cli.person import PATIENCE_S, Person, Said
 
@@ -20,6 +24,8 @@ if TYPE_CHECKING:
     from tests.acceptance.cli.ledger_scene import LedgerScene
 
 NOTHING = Said(0, "", "Nothing is waiting to be fetched.\n")
+DAY_S = 24 * 60 * 60
+RUNPOD = Place("https://api.runpod.ai/v2")
 KEY = "rpa_MARKERMARKERMARKER0123456789abcdef"
 
 
@@ -44,8 +50,9 @@ def test_a_result_is_reported_as_gone_in_the_31st_minute(scene: LedgerScene) -> 
     scene.server.time.advance(31 * MINUTE_S)
     said = scene.run("jobs", "sync")
     assert (said.code, said.stdout, scene.files()) == (3, "", [])
-    assert f"! {job_id[:8]}: RunPod has dropped its result" in said.stderr
-    assert "✗ The result of 1 job had been dropped: RunPod keeps them for 30 minutes" in said.stderr
+    assert f"! {job_id[:8]}: RunPod does not know it any more" in said.stderr
+    assert "✗ 1 job could not be fetched: RunPod does not know it any more." in said.stderr
+    assert "It keeps a result for 30 minutes after the job ends" in said.stderr
     assert "runpodctl-py jobs list --state expired" in said.stderr
     listed = scene.run("jobs", "list", "--state", "expired", "--json").document
     assert [each["id"] for each in listed] == [job_id]
@@ -104,6 +111,159 @@ def test_two_fetch_at_once(scene: LedgerScene, user: Person) -> None:
     assert {(each.state, each.waits) for each in scene.records()} == {(State.COMPLETED, False)}
 
 
+def interrupted(user: Person, *jobs: str) -> Said:
+    """Watch jobs until RunPod has said of all of them that they wait, and press Ctrl-C."""
+    watching = user.start("watch", *jobs, "--cancel-on-interrupt", "--json")
+    assert watching.stdout is not None
+    queued = {json.loads(watching.stdout.readline())["id"] for _ in jobs}
+    assert queued == set(jobs)
+    watching.send_signal(signal.SIGINT)
+    return Said(watching.wait(PATIENCE_S), *watching.communicate())
+
+
+def test_what_ctrl_c_cancels_is_written_down(scene: LedgerScene, user: Person) -> None:
+    """Nothing of it waits to be fetched."""
+    said = interrupted(user, scene.left(scene.stuck))
+    assert (said.code, said.error["message"]) == (130, "Interrupted; the job is cancelled.")
+    assert [(each.state, each.waits) for each in scene.records()] == [(State.CANCELLED, False)]
+    assert scene.run("jobs", "sync") == NOTHING
+
+
+def test_what_ctrl_c_could_not_cancel_is_told(scene: LedgerScene, user: Person) -> None:
+    """Of several: which one goes on and is billed, and why; the others are cancelled."""
+    jobs = [scene.left(scene.stuck) for _ in range(3)]
+    with scene.server.faults("cancel:400*1"):
+        said = interrupted(user, *jobs)
+    states = {str(each.job_id): each.state for each in scene.records()}
+    (left,) = (each for each in jobs if states[each] is State.QUEUED)
+    assert sorted(states.values()) == [State.CANCELLED, State.CANCELLED, State.QUEUED]
+    first, *more = said.error["message"].splitlines()
+    assert (said.code, len(more)) == (130, 1)
+    assert first == "Interrupted; the jobs that had not ended are cancelled, but not all."
+    assert more[0].startswith(f"{left}: Interrupted, but the job could not be cancelled: ")
+    assert said.error["hint"] == "Watch them:  runpodctl-py watch --all"
+    after = interrupted(user, left)
+    assert after.error["message"] == "Interrupted; the job is cancelled."
+
+
+def test_several_are_left_or_cancelled_whatever_failed_before(
+    scene: LedgerScene, user: Person
+) -> None:
+    """One that had ended badly is told, and is no reason to say that the others go on."""
+    gone, *jobs = (scene.left(scene.stuck) for _ in range(3))
+    scene.run("cancel", gone)
+    watching = user.start("watch", gone, *jobs, "--cancel-on-interrupt", "--json")
+    assert watching.stdout is not None
+    events = {
+        (e["event"], e["id"]) for e in (json.loads(watching.stdout.readline()) for _ in "abcd")
+    }
+    assert events == {*(("queued", each) for each in (gone, *jobs)), ("finished", gone)}
+    watching.send_signal(signal.SIGINT)
+    said = Said(watching.wait(PATIENCE_S), *watching.communicate())
+    first, *more = said.error["message"].splitlines()
+    assert (said.code, len(more)) == (130, 1)
+    assert first == "Interrupted; the jobs that had not ended are cancelled."
+    assert more[0].startswith(f"{gone}: ")
+
+
+def test_a_job_that_is_gone_while_it_is_watched(scene: LedgerScene, user: Person) -> None:
+    """Exit code 3, and it is written down: no later command asks for it."""
+    job_id = scene.left(scene.stuck)
+    watching = user.start("watch", job_id, "--json")
+    assert watching.stdout is not None
+    assert json.loads(watching.stdout.readline())["id"] == job_id
+    with scene.server.faults("status:404", "status-sync:404"):
+        stdout, stderr = watching.communicate(timeout=PATIENCE_S)
+    said = Said(watching.returncode, stdout, stderr)
+    assert (said.code, said.error["id"]) == (3, job_id), said
+    assert [(each.state, each.waits) for each in scene.records()] == [(State.EXPIRED, False)]
+    assert scene.run("jobs", "sync") == NOTHING
+
+
+def test_a_person_is_asked_before_anything_is_forgotten(user: Person, scene: LedgerScene) -> None:
+    """How many they are; what they do not want is not done."""
+    now = time.time()
+    for number, age_s in enumerate((9 * DAY_S, 9 * DAY_S, 7 * DAY_S)):
+        with Ledger(scene.ledger_path, lambda then=now - age_s: then) as ledger:  # type: ignore[misc]
+            put(ledger, f"{number}-u1")
+    for answer, code, left in ((b"n\r", 5, 3), (b"y\r", 0, 1)):
+        with user.at_terminal("jobs", "prune", "--older-than", "1h") as terminal:
+            question = terminal.until_text("[y/N]")
+            assert "Forget 2 jobs older than 1h that are done with?" in question
+            terminal.type(answer)
+            assert terminal.until_end() == code
+            assert terminal.is_usable
+        assert len(scene.records()) == left
+
+
+def test_what_a_job_ran_on_is_shown(user: Person, scene: LedgerScene) -> None:
+    """To a person: the image, the pool, the template."""
+    with Ledger(scene.ledger_path) as ledger:
+        ledger.deployed(
+            Deployment(
+                at=0.0,
+                place=RUNPOD,
+                action="create",
+                endpoint_id="e",
+                template_id="t1",
+                image="me/mine",
+                gpu_ids="ADA_24",
+            )
+        )
+        put(ledger, "8f3c2a54-u1")
+    with user.at_terminal("jobs", "show", "8f3c") as terminal:
+        terminal.until_end()
+        words = [line.split(maxsplit=2) for line in terminal.text.splitlines()]
+    assert ["ran", "on", "me/mine, ADA_24, t1"] in words
+
+
+def test_one_runpod_that_cannot_be_asked(newcomer: Person) -> None:
+    """The other's results are fetched all the same; the exit code tells of the one."""
+    away = "http://127.0.0.1:9/v2"
+    ledger_path = settings.load(os.environ, newcomer.folder).ledger_path
+    with Ledger(ledger_path) as ledger:
+        put(ledger, "55de0a17-u1", Place(away))
+    newcomer.run("submit", "--task", "text_processing", "--local", "--detach")
+    said = newcomer.run(
+        *("jobs", "sync"), RUNPOD_ENDPOINT_BASE_URL=away, RUNPOD_API_KEY="rpa_nobodys"
+    )
+    assert (said.code, len(said.stdout.splitlines())) == (6, 1), said.stderr
+    assert "left       55de0a17: " in said.stderr
+    with Ledger(ledger_path) as ledger:
+        local, there = ledger.jobs()
+    assert (local.state, local.waits) == (State.COMPLETED, False)
+    assert (there.state, there.waits) == (State.QUEUED, True)
+    nobody = newcomer.run("jobs", "sync", RUNPOD_ENDPOINT_BASE_URL=away)
+    assert (nobody.code, "left       55de0a17: " in nobody.stderr) == (4, True), nobody.stderr
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="its file names are always text")
+def test_a_folder_and_words_that_are_no_text(person: Person, odd: str) -> None:
+    """Half a character is sent, any number comes back, and a folder may have any bytes."""
+    folder = os.fsdecode(b"caf\xe9")
+    image = {"filename": "a.bin", "content_base64": "ZmluZQ=="}
+    Path("input.json").write_text(
+        json.dumps({"do": "return", "odd": "\ud800", "output": {"seed": 2**70, "image": image}})
+    )
+    Path("broken.json").write_text(json.dumps({"do": "raise", "message": "no", "odd": "\udfff"}))
+    for name, code in (("input.json", 0), ("broken.json", 10)):
+        said = person.run("submit", "-e", odd, "--payload", name, "-o", folder, "-q")
+        assert said.code == code, said.stderr
+        assert "not written down" not in said.stderr
+    said = person.run("jobs", "list", "--json")
+    failed, whole = said.document
+    assert (whole["state"], whole["files"], failed["state"]) == ("completed", 1, "failed")
+    shown = person.run("jobs", "show", whole["id"][:8])
+    assert (shown.code, shown.document["output"]["seed"]) == (0, 2**70), shown.stderr
+    exported = person.run("jobs", "export", "--jsonl")
+    assert (exported.code, len(exported.events)) == (0, 2), exported.stderr
+    assert person.run("jobs", "export", "--csv").code == 0
+    assert (person.folder / folder / "a.bin").read_bytes() == b"fine"
+    assert person.run("jobs", "sync", whole["id"][:8]).code == 0
+    assert person.run("jobs", "retry", whole["id"][:8], "--force", "-q").code == 0
+    assert len(list((person.folder / folder).glob("a*.bin"))) >= 1
+
+
 @pytest.mark.parametrize("command", ["status", "jobs show"])
 def test_a_shell_completes_ids(scene: LedgerScene, command: str) -> None:
     """Those that begin as typed, from the ledger; nobody is asked."""
@@ -120,12 +280,9 @@ def test_a_shell_completes_ids(scene: LedgerScene, command: str) -> None:
     assert (said.code, said.stdout.split(), said.stderr) == (0, ["8f3c-2", "8f3c-1"], "")
 
 
-def put(ledger: Ledger, job_id: str) -> None:
+def put(ledger: Ledger, job_id: str, place: Place = RUNPOD) -> None:
     """Write a job down that nobody has sent."""
-    from runpodctl_py.api.types import Job, JobStatus
-    from runpodctl_py.jobs.ledger import Intent, Place
-
-    intent = Intent(place=Place("https://api.runpod.ai/v2"), endpoint_id="e", payload={})
+    intent = Intent(place=place, endpoint_id="e", payload={})
     ledger.sent(ledger.intend(intent), Job(job_id, JobStatus.IN_QUEUE))
 
 
@@ -149,7 +306,7 @@ def test_a_local_job_needs_no_flag(newcomer: Person) -> None:
     assert (fetched.code, len(fetched.stdout.splitlines())) == (0, 1)
     newcomer.run("local", "down")
     left = newcomer.run("jobs", "sync")
-    assert (left.code, left.stdout) == (0, "")
+    assert (left.code, left.stdout) == (1, "")
     assert f"left       {third[:8]}: the local RunPod does not run" in left.stderr
     started = newcomer.run("jobs", "sync", "--local")
     assert (started.code, len(started.stdout.splitlines())) == (0, 1)

@@ -48,7 +48,7 @@ def make(path: Path, kind: str) -> None:
 @pytest.mark.parametrize(
     ("kind", "words", "hint"),
     [
-        ("damaged", "is damaged: file is not a database", "mv {0} {0}.damaged"),
+        ("damaged", "is damaged: file is not a database", "mv {0}*  ELSEWHERE"),
         ("newer", "was written by a newer version of runpodctl-py", "pip install --upgrade"),
     ],
 )
@@ -103,7 +103,7 @@ def disk(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize(
     ("mounting", "words"),
-    [(SMALL, "the disk is full"), (READ_ONLY, "it cannot be opened")],
+    [(SMALL, "the disk is full"), (READ_ONLY, "Read-only file system")],
     ids=["full", "read-only"],
 )
 def test_a_disk_that_takes_nothing(

@@ -52,6 +52,10 @@ class Scene:
         """Fetch what waits with a process that is killed at a point."""
         self._killed("sync", point)
 
+    def retry_until(self, point: str, job_id: str) -> None:
+        """Have a job repeated by a process that is killed at a point."""
+        self._killed("retry", point, job_id)
+
     def _killed(self, *arguments: str) -> None:
         done = subprocess.run(
             [sys.executable, "-P", str(DOOMED), *arguments],
@@ -134,7 +138,7 @@ def test_between_intent_and_sending(scene: Scene) -> None:
     scene.submit_until("after intend", two_files())
     said = scene.synced()
     (job,) = scene.jobs()
-    assert (said.code, said.stdout) == (0, "")
+    assert (said.code, said.stdout) == (1, "")
     assert f"{job.key}: nobody knows whether it was queued" in said.stderr
     assert f"runpodctl-py jobs retry {job.key} --force" in said.stderr
     assert (job.job_id, job.state) == (None, State.UNKNOWN)
@@ -194,6 +198,60 @@ def test_fetching_is_killed_as_well(scene: Scene, point: str) -> None:
     said = scene.synced()
     assert (said.code, "nobody knows" in said.stderr) == (0, False)
     scene.check_home(job_id)
+
+
+@pytest.fixture
+def failed(scene: Scene) -> str:
+    """The id of a job that failed, and whose end is here; run once more it goes well."""
+    needed = scene.person.folder / "needed.txt"
+    payload = {"do": "read", "file": str(needed), "test": str(scene.person.folder)}
+    Path("input.json").write_text(json.dumps(payload))
+    said = scene.person.run("submit", "-e", scene.endpoint_id, "--payload", "input.json", "--json")
+    assert said.code == 10, said.stderr
+    needed.write_text("It is there now.")
+    (job,) = scene.jobs()
+    assert (job.state, job.waits) == (State.FAILED, False)
+    return str(job.job_id)
+
+
+def test_before_runpod_is_asked_to_repeat_a_job(scene: Scene, failed: str) -> None:
+    """Nobody can know that it was not: it is asked for, and is as it was."""
+    scene.retry_until("after repeating", failed)
+    (job,) = scene.jobs()
+    assert (job.state, job.waits) == (State.FAILED, True)
+    said = scene.synced()
+    assert (said.code, f"failed     {failed[:8]}" in said.stderr) == (0, True)
+    (job,) = scene.jobs()
+    assert (job.state, job.waits, job.job_id) == (State.FAILED, False, failed)
+    again = scene.person.run("jobs", "retry", failed[:8])
+    assert (again.code, again.stdout) == (0, "It is there now.\n")
+
+
+@pytest.mark.parametrize(
+    ("point", "state"),
+    [
+        ("before begun anew", State.FAILED),
+        ("after begun anew", State.QUEUED),
+        ("before end", None),
+        ("before home", State.COMPLETED),
+    ],
+)
+def test_after_runpod_was_asked_to_repeat_a_job(
+    scene: Scene, failed: str, point: str, state: State | None
+) -> None:
+    """It runs, and is billed: what it returns this time is fetched, once."""
+    scene.retry_until(point, failed)
+    (job,) = scene.jobs()
+    assert (job.waits, job.state) == (True, state or job.state)
+    assert scene.ended() == [failed]
+    said = scene.synced()
+    assert (said.code, f"completed  {failed[:8]}" in said.stderr) == (0, True)
+    (job,) = scene.jobs()
+    assert (job.state, job.waits, job.job_id) == (State.COMPLETED, False, failed)
+    assert job.error is None
+    shown = scene.person.run("jobs", "show", failed[:8]).document
+    assert (shown["output"], shown["worker_error"]) == ("It is there now.", None)
+    assert scene.synced() == Said(0, "", "Nothing is waiting to be fetched.\n")
 
 
 class HalfHost:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import time
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import pytest
 
 from runpodctl_py import settings
@@ -159,6 +161,28 @@ def test_all_is_shown(cli: CommandLine) -> None:
     assert (nobody.code, nobody.error["error"]) == (3, "not_found")
 
 
+def test_what_is_no_text_is_shown_all_the_same(cli: CommandLine) -> None:
+    """Half a character, a name of any bytes and a number of any size: no command stumbles."""
+    odd, folder = "no \ud800", Path(os.fsdecode(b"caf\xe9")).absolute()
+    key = put("8f3c2a54-u1", "FAILED", payload={"text": odd}, output_dir=folder, preset=odd)
+    file = KeptFile(folder / os.fsdecode(b"\xff.png"), 4, "0" * 64, "image/png")
+    with Ledger(ledger_path()) as ledger:
+        ledger.home(key, Home((file,), {"seed": 2**70, odd: odd}, None, odd, {"error": odd}))
+    for command in (
+        ("list",),
+        ("list", "--json"),
+        ("show", "8f3c"),
+        ("show", "8f3c", "--verbose"),
+        ("show", "8f3c", "--json"),
+        ("export", "--csv"),
+        ("export", "--jsonl"),
+    ):
+        said = cli("jobs", *command)
+        assert (said.code, said.stderr) == (0, ""), command
+        assert "\\ud800" in said.stdout, command
+    assert cli("jobs", "show", "8f3c").document["output"]["seed"] == 2**70
+
+
 def test_a_traceback_is_shown_to_who_wants_it(cli: CommandLine, odd: str) -> None:
     """It was kept when the job failed."""
     cli("submit", "-e", odd, "-s", "do=raise", "-s", "message=the prompt is empty")
@@ -194,7 +218,7 @@ def test_old_jobs_are_forgotten(cli: CommandLine) -> None:
     """Those that are done with; not without a yes, and their files stay."""
     saved = put("aaaa", age_s=100 * DAY_S)
     file = bring_home(saved)
-    put("bbbb", age_s=100 * DAY_S)
+    put("bbbb", age_s=7 * DAY_S)
     bring_home(put("cccc"))
     refused = cli("jobs", "prune", "--older-than", "90d", "--json")
     assert (refused.code, refused.error["error"]) == (5, "confirmation_needed")
@@ -204,8 +228,17 @@ def test_old_jobs_are_forgotten(cli: CommandLine) -> None:
     said = cli("jobs", "prune", "--older-than", "90d", "--yes")
     assert (said.code, said.stderr.splitlines()[0]) == (0, "✓ 1 job forgotten")
     assert (ids(cli("jobs", "list").document), file.path.exists()) == ("cb", True)
-    again = cli("jobs", "prune", "--older-than", "90d", "--yes", "--json")
-    assert again.document == {"forgotten": 0}
+    again = cli("jobs", "prune", "--older-than", "90d", "--json")
+    assert (again.code, again.document) == (0, {"forgotten": 0})
+
+
+def test_what_runpod_cannot_have_any_more_is_forgotten_too(cli: CommandLine) -> None:
+    """After eight days no job is known to it: nothing waits any more."""
+    put("aaaa", "IN_QUEUE", age_s=9 * DAY_S)
+    put("bbbb", age_s=9 * DAY_S)
+    put("cccc", "IN_QUEUE", age_s=7 * DAY_S)
+    said = cli("jobs", "prune", "--older-than", "1h", "--yes", "--json")
+    assert (said.document, ids(cli("jobs", "list").document)) == ({"forgotten": 2}, "c")
 
 
 # Once more.
@@ -240,15 +273,74 @@ def test_runpod_repeats_what_failed(cli: CommandLine, odd: str) -> None:
     assert seen.index("failed") < seen.index("completed")
 
 
-def test_a_repeated_job_may_be_left(cli: CommandLine, odd: str) -> None:
-    """It waits to be fetched like any other; asked for again it is as it is."""
+@pytest.mark.parametrize("as_json", [(), ("--json",)], ids=["text", "json"])
+def test_a_repeated_job_may_be_left(cli: CommandLine, odd: str, as_json: tuple[str, ...]) -> None:
+    """It waits to be fetched like any other; its id is printed as that of any other."""
     file = Path("needed.txt").absolute()
     cli("submit", "-e", odd, "-s", "do=read", "-s", f"file={file}")
     failed = newest()
     file.write_text("It is there now.")
-    said = cli("jobs", "retry", failed.short_id, "--detach")
+    said = cli("jobs", "retry", failed.short_id, "--detach", *as_json)
     assert (said.code, newest().waits) == (0, True)
+    if as_json:
+        assert [(each["event"], each["id"]) for each in said.events] == [("queued", failed.job_id)]
+    else:
+        assert said.stdout == f"{failed.job_id}\n"
+        assert f"RunPod runs it once more: {failed.job_id}" in said.stderr
     assert cli("watch", failed.short_id).stdout == "It is there now.\n"
+    assert (newest().state, newest().waits, count()) == (State.COMPLETED, False, 1)
+
+
+def failed_once(cli: CommandLine, odd: str) -> Record:
+    """Return a job that failed, and whose end is here; run once more it goes well."""
+    file = Path("needed.txt").absolute()
+    assert cli("submit", "-e", odd, "-s", "do=read", "-s", f"file={file}").code == 10
+    file.write_text("It is there now.")
+    assert newest().waits is False
+    return newest()
+
+
+@pytest.mark.parametrize("command", ["status", "watch", "jobs sync"])
+def test_what_somebody_else_has_repeated(
+    cli: CommandLine, odd: str, shared_server: LocalRunPodServer, command: str
+) -> None:
+    """In RunPod's console, say: whoever asks for it learns of it, and it is fetched again."""
+    failed = failed_once(cli, odd)
+    url = f"{shared_server.url}/v2/{odd}"
+    key = {"Authorization": f"Bearer {shared_server.token}"}
+    httpx.post(f"{url}/retry/{failed.job_id}", headers=key).raise_for_status()
+    ended = httpx.get(f"{url}/status-sync/{failed.job_id}?wait=60000", headers=key, timeout=90)
+    assert ended.json()["status"] == "COMPLETED"
+    said = cli(*command.split(), failed.short_id)
+    assert said.code == 0, said.stderr
+    assert (newest().state, newest().waits) == (State.COMPLETED, command == "status")
+    assert cli("jobs", "sync").code == 0
+    shown = cli("jobs", "show", failed.short_id).document
+    assert (shown["output"], shown["error"]) == ("It is there now.", None)
+
+
+@pytest.mark.parametrize("status", [400, 404])
+def test_what_runpod_does_not_repeat_is_sent_anew(
+    cli: CommandLine, odd: str, shared_server: LocalRunPodServer, status: int
+) -> None:
+    """What is known of the first one stays as it was."""
+    failed = failed_once(cli, odd)
+    with shared_server.faults(f"retry:{status}*1"):
+        said = cli("jobs", "retry", failed.short_id)
+    assert (said.code, said.stdout) == (0, "It is there now.\n"), said.stderr
+    assert (newest().intent.parent, count()) == (failed.key, 2)
+    with Ledger(ledger_path()) as ledger:
+        assert ledger.record(failed.key) == failed
+
+
+def test_runpod_cannot_be_asked_to_repeat(
+    cli: CommandLine, odd: str, shared_server: LocalRunPodServer
+) -> None:
+    """Nothing was repeated, and nothing is sent."""
+    failed = failed_once(cli, odd)
+    with shared_server.faults("retry:401"):
+        said = cli("jobs", "retry", failed.short_id)
+    assert (said.code, count(), newest()) == (4, 1, failed), said.stderr
 
 
 def test_an_answer_that_is_lost_while_repeating(
@@ -299,6 +391,8 @@ def test_what_may_run_is_not_sent_twice_by_itself(scene: LedgerScene) -> None:
     said = scene.run("jobs", "retry", unknown.key, "--force", "--detach", "--json")
     new, *_ = scene.records()
     assert (said.code, said.events[0]["id"], new.intent.parent) == (0, new.job_id, unknown.key)
+    # Nobody looks for the first one any more.
+    assert "unknown" not in [e["event"] for e in scene.run("jobs", "sync", "--json").events]
     assert scene.at_runpod(scene.quick) == [new.job_id]
 
 
@@ -320,6 +414,32 @@ def test_what_is_not_here_whole_cannot_be_sent(scene: LedgerScene) -> None:
     assert (len(scene.records()), scene.at_runpod(scene.quick)) == (1, [job_id])
 
 
+def test_what_stood_aside_and_is_gone_cannot_be_sent(scene: LedgerScene) -> None:
+    """Its large input was a file of its own; all else is still to be had."""
+    Path("input.json").write_text(json.dumps({"text": "word " * 20_000}))
+    job_id = scene.ended(scene.left(scene.quick, "--payload", "input.json"))
+    (aside,) = scene.ledger_path.with_name(f"{scene.ledger_path.name}.inputs").glob("*")
+    aside.unlink()
+    said = scene.run("jobs", "retry", job_id[:8], "--force")
+    assert (said.code, "what it was sent is not known" in said.stderr) == (1, True)
+    assert scene.run("jobs", "show", job_id[:8]).document["input"] is None
+    assert (scene.run("jobs", "sync").code, len(scene.files())) == (0, 1)
+
+
+def test_an_unknown_job_whose_secret_is_not_here(scene: LedgerScene) -> None:
+    """It is not said that RunPod cannot repeat it: there may be none; `submit` can send it."""
+    with scene.server.faults("run:drop*1"):
+        scene.run("submit", "-e", scene.quick, *named(scene), "-s", "hf_token=hf_s3cret")
+    (record,) = scene.records()
+    said = scene.run("jobs", "retry", record.key, "--force")
+    assert (said.code, "from the ledger: its secrets are not written down" in said.stderr) == (
+        1,
+        True,
+    )
+    hint = "submit, as before: its secrets are not written down"
+    assert hint in scene.run("jobs", "sync").stderr
+
+
 def test_what_nobody_knows_cannot_be_repeated(cli: CommandLine) -> None:
     """A job that somebody else sent: our ledger has no input for it."""
     assert cli("jobs", "retry", "8f3c2a54").code == 3
@@ -327,4 +447,4 @@ def test_what_nobody_knows_cannot_be_repeated(cli: CommandLine) -> None:
         ledger.adopt(RUNPOD, "e", Job("8f3c2a54", JobStatus.CANCELLED))
     said = cli("jobs", "retry", "8f3c2a54", RUNPOD_ENDPOINT_BASE_URL=RUNPOD.root)
     assert (said.code, json.loads(cli("jobs", "list").stdout)[0]["state"]) == (1, "cancelled")
-    assert "its input is not here whole" in said.stderr
+    assert "RunPod cannot repeat it, and what it was sent is not known" in said.stderr

@@ -27,6 +27,7 @@ def test_one_that_is_gone_does_not_keep_others_from_coming(scene: LedgerScene) -
     there, waits = scene.ended(scene.left(scene.quick)), scene.left(scene.stuck)
     said = scene.run("jobs", "sync", "--json")
     assert (said.code, said.error["error"]) == (3, "not_found")
+    assert said.error["message"].startswith("1 job could not be fetched: RunPod does not know it")
     assert {(each["event"], each["id"]) for each in said.events} == {
         ("expired", gone),
         ("finished", there),
@@ -84,7 +85,8 @@ def test_a_job_of_another_runpod_is_left_alone(scene: LedgerScene) -> None:
     scene.left(scene.quick)
     root = f"{scene.server.url}/v2"
     said = scene.run("jobs", "sync", RUNPOD_ENDPOINT_BASE_URL="http://127.0.0.1:9/v2")
-    assert (said.code, f"is on {root}" in said.stderr) == (0, True)
+    assert (said.code, f"is on {root}" in said.stderr) == (1, True)
+    assert "✗ 1 job could not be fetched; why is said above" in said.stderr
     assert scene.records()[0].state is State.QUEUED
 
 
@@ -109,7 +111,10 @@ def test_a_job_that_was_lost_on_the_way(scene: LedgerScene) -> None:
     (record,) = scene.records()
     said = scene.run("jobs", "sync")
     again = f"runpodctl-py jobs retry {record.key} --force"
-    assert (said.code, f"{record.key}: nobody knows" in said.stderr) == (0, True)
+    assert (said.code, f"{record.key}: nobody knows" in said.stderr) == (1, True)
+    as_json = scene.run("jobs", "sync", "--json")
+    assert (as_json.code, as_json.error["error"]) == (1, "refused")
+    assert [each["event"] for each in as_json.events] == ["unknown"]
     assert again in said.stderr
     asked = scene.run("status", record.key[:6])
     assert (asked.code, again in asked.stderr) == (1, True)

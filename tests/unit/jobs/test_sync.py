@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import os
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -108,11 +109,15 @@ def written(ledger: Ledger, state: State, job_id: str = "j1-u1", **changes: Any)
 
 
 def brought(
-    ledger: Ledger, endpoint: Endpoint, *keys: str, is_directory_meant: bool = False
+    ledger: Ledger,
+    endpoint: Endpoint,
+    *keys: str,
+    is_directory_meant: bool = False,
+    folder: str = "usual",
 ) -> list[Result]:
     """Ask for some jobs, all at once; files go into the folder `usual`, if nothing else is said."""
     asked: Serverless = endpoint  # type: ignore[assignment] # what is asked of it
-    it = Syncing(ledger, asked, Path("usual"), Fetcher, is_directory_meant=is_directory_meant)
+    it = Syncing(ledger, asked, Path(folder), Fetcher, is_directory_meant=is_directory_meant)
 
     async def bring() -> list[Result]:
         return await asyncio.gather(*(it.bring(ledger.record(key)) for key in keys))
@@ -134,6 +139,27 @@ def test_what_has_ended_is_saved(ledger: Ledger, endpoint: Endpoint) -> None:
     (file,) = ledger.files(key)
     assert (file.path, file.path.read_bytes()) == (Path.cwd() / "usual" / "a.bin", b"fine")
     assert '"n": 1' in Path("usual/j1-u1.job.json").read_text()
+
+
+def test_the_local_runpod_is_free(ledger: Ledger, endpoint: Endpoint) -> None:
+    """Whatever its pools would cost."""
+    local = Place("/data", is_local=True)
+    ledger.deployed(
+        Deployment(at=0, place=local, action="create", endpoint_id="e", price_per_s_usd=0.001)
+    )
+    key = written(ledger, State.QUEUED, place=local)
+    endpoint.jobs["j1-u1"] = done(output=OUTPUT)
+    brought(ledger, endpoint, key)
+    cost_usd = ledger.record(key).cost_usd
+    assert (cost_usd, type(cost_usd)) == (0.0, float)
+
+
+def test_what_nobody_knows_the_price_of_has_no_cost(ledger: Ledger, endpoint: Endpoint) -> None:
+    """It was set up by somebody else."""
+    key = written(ledger, State.QUEUED)
+    endpoint.jobs["j1-u1"] = done(output=OUTPUT)
+    brought(ledger, endpoint, key)
+    assert ledger.record(key).cost_usd is None
 
 
 @pytest.mark.parametrize(("is_meant", "folder"), [(False, "chosen"), (True, "usual")])
@@ -173,6 +199,51 @@ def test_what_is_here_does_not_expire(ledger: Ledger, endpoint: Endpoint) -> Non
     assert ledger.record(key).state is State.COMPLETED
 
 
+def test_a_second_look_that_brings_less(ledger: Ledger, endpoint: Endpoint) -> None:
+    """Nothing is taken back of what was saved; that this look was no success is told."""
+    key = written(ledger, State.QUEUED)
+    endpoint.jobs["j1-u1"] = done(output=OUTPUT)
+    brought(ledger, endpoint, key)
+    before = ledger.record(key)
+    Path("other").write_text("in the way")
+    (result,) = brought(ledger, endpoint, key, folder="other")
+    assert (result.came, len(ledger.files(key))) == (Came.IN_PART, 1)
+    after = ledger.record(key)
+    assert (after.saved_at, after.error, after.waits) == (before.saved_at, None, False)
+
+
+def test_a_cancelled_job_needs_no_fetching(ledger: Ledger, endpoint: Endpoint) -> None:
+    """RunPod returns nothing for it, and it cannot expire."""
+    key = written(ledger, State.QUEUED)
+    endpoint.jobs["j1-u1"] = Job("j1-u1", JobStatus.CANCELLED)
+    (result,) = brought(ledger, endpoint, key)
+    assert (result.came, ledger.record(key).waits) == (Came.HOME, False)
+    del endpoint.jobs["j1-u1"]
+    (result,) = brought(ledger, endpoint, key)
+    assert (result.came, result.record.state) == (Came.HOME, State.CANCELLED)
+
+
+@pytest.mark.parametrize("status", ["COMPLETED", "FAILED"])
+def test_odd_characters_cost_no_job(ledger: Ledger, endpoint: Endpoint, status: str) -> None:
+    """Half a character of UTF-16 in all that a worker can say, and a folder that is no text."""
+    odd, folder = "\ud800", Path(os.fsdecode(b"caf\xe9")).absolute()
+    key = written(ledger, State.QUEUED, payload={"text": odd}, output_dir=folder)
+    endpoint.jobs["j1-u1"] = Job(
+        "j1-u1",
+        JobStatus(status),
+        output={"text": odd, odd: 2**70, **OUTPUT},
+        error=f"no {odd}",
+        worker_id=odd,
+        execution_ms=2000,
+    )
+    (result,) = brought(ledger, endpoint, key)
+    assert (result.came, ledger.record(key).waits) == (Came.HOME, False)
+    assert ledger.record(key).worker_id == "\\ud800"
+    kept = [each.path for each in ledger.files(key) if each.path.suffix == ".bin"]
+    assert (kept, kept[0].read_bytes()) == ([folder / "a.bin"], b"fine")
+    assert ledger.worker_error(key) == f"no {odd}"
+
+
 def test_what_was_gone_may_come_back(ledger: Ledger, endpoint: Endpoint) -> None:
     """RunPod was asked with another account's key, say."""
     key = written(ledger, State.QUEUED)
@@ -187,9 +258,9 @@ def test_what_was_gone_may_come_back(ledger: Ledger, endpoint: Endpoint) -> None
 def test_what_was_repeated_elsewhere_begins_anew(
     ledger: Ledger, endpoint: Endpoint, state: State, status: str
 ) -> None:
-    """Somebody has had RunPod run it once more."""
+    """Somebody has had RunPod run it once more, even if its end is here already."""
     key = written(ledger, state)
-    ledger.seen(key, done(status=state.value.upper()))
+    ledger.home(key, Home(error="it broke"))
     endpoint.jobs["j1-u1"] = done(status=status)
     brought(ledger, endpoint, key)
     seen = [each.state for each in ledger.sightings(key)]
@@ -317,13 +388,75 @@ def test_a_list_without_inputs_tells_nothing(ledger: Ledger, endpoint: Endpoint)
     assert (result.came, nobody_knows(ledger.record(key))) == (Came.UNKNOWN, True)
 
 
-def test_an_input_that_is_not_whole_finds_nothing(ledger: Ledger, endpoint: Endpoint) -> None:
-    """What we have of it is not what RunPod has."""
+def test_inputs_are_compared_without_their_secrets(ledger: Ledger, endpoint: Endpoint) -> None:
+    """What we have of ours is masked; all else has to be the same."""
+    key = written(ledger, State.UNKNOWN, payload={"api_key": "s3cret", "n": 1})
+    put(endpoint, "j1-u1", payload={"api_key": "s3cret", "n": 2})
+    put(endpoint, "j2-u1", payload={"n": 1})
+    put(endpoint, "j3-u1", payload={"api_key": "s3cret", "n": 1})
+    (result,) = brought(ledger, endpoint, key)
+    assert (result.came, ledger.record(key).job_id) == (Came.HOME, "j3-u1")
+
+
+def test_two_inputs_that_differ_in_a_secret_are_alike(ledger: Ledger, endpoint: Endpoint) -> None:
+    """Nobody can tell which is ours."""
     key = written(ledger, State.UNKNOWN, payload={"api_key": "s3cret"})
-    put(endpoint, "j1-u1", payload={"api_key": "***"})
+    put(endpoint, "j1-u1", payload={"api_key": "s3cret"})
+    put(endpoint, "j2-u1", payload={"api_key": "another's"})
     (result,) = brought(ledger, endpoint, key)
     assert (result.came, nobody_knows(ledger.record(key))) == (Came.UNKNOWN, True)
-    assert endpoint.asked["requests"] == 0
+
+
+@pytest.mark.parametrize("free", [1, 2, 3])
+def test_of_several_alike_each_takes_one(ledger: Ledger, endpoint: Endpoint, free: int) -> None:
+    """As many as there are; the one that was sent first takes the one that RunPod took first."""
+    keys = [written(ledger, State.UNKNOWN) for _ in range(3)]
+    # RunPod lists the newest first.
+    put(endpoint, *(f"j{number}-u1" for number in range(free, 0, -1)))
+    brought(ledger, endpoint, *keys)
+    expected = ["j1-u1", "j2-u1", "j3-u1", None][:free] + [None] * (3 - free)
+    assert [ledger.record(key).job_id for key in keys] == expected
+    assert endpoint.asked["requests"] == 1
+
+
+def test_of_more_than_were_lost_none_is_taken(ledger: Ledger, endpoint: Endpoint) -> None:
+    """One of them is somebody else's, and nobody can tell which."""
+    keys = [written(ledger, State.UNKNOWN) for _ in range(2)]
+    put(endpoint, "j1-u1", "j2-u1", "j3-u1")
+    results = brought(ledger, endpoint, *keys)
+    assert [each.came for each in results] == [Came.UNKNOWN, Came.UNKNOWN]
+    assert all(nobody_knows(ledger.record(key)) for key in keys)
+
+
+def test_one_of_two_that_is_asked_for_alone(ledger: Ledger, endpoint: Endpoint) -> None:
+    """Its twin may take the other one later."""
+    first, second = (written(ledger, State.UNKNOWN) for _ in range(2))
+    put(endpoint, "j2-u1", "j1-u1")
+    brought(ledger, endpoint, first)
+    brought(ledger, endpoint, second)
+    assert [ledger.record(key).job_id for key in (first, second)] == ["j1-u1", "j2-u1"]
+
+
+def test_while_a_twin_is_being_sent_none_is_taken(ledger: Ledger, endpoint: Endpoint) -> None:
+    """It may be that one's."""
+    key = written(ledger, State.UNKNOWN)
+    twin = ledger.intend(Intent(place=RUNPOD, endpoint_id="e", payload={"n": 1}))
+    put(endpoint, "j1-u1")
+    (result,) = brought(ledger, endpoint, key)
+    assert (result.came, nobody_knows(ledger.record(key))) == (Came.UNKNOWN, True)
+    ledger.sent(twin, Job("j2-u1", JobStatus.IN_QUEUE))
+    (result,) = brought(ledger, endpoint, key)
+    assert (result.came, ledger.record(key).job_id) == (Came.HOME, "j1-u1")
+
+
+def test_what_stood_aside_and_is_gone_is_not_looked_for(ledger: Ledger, endpoint: Endpoint) -> None:
+    """Without its input nobody can tell which it is; that is no reason to fail."""
+    key = written(ledger, State.UNKNOWN, payload={"text": "word " * 20_000})
+    (aside,) = ledger.path.with_name(f"{ledger.path.name}.inputs").glob("*")
+    aside.unlink()
+    put(endpoint, "j1-u1")
+    (result,) = brought(ledger, endpoint, key)
+    assert (result.came, nobody_knows(ledger.record(key))) == (Came.UNKNOWN, True)
 
 
 def test_one_that_is_dropped_while_we_look(ledger: Ledger, endpoint: Endpoint) -> None:
@@ -332,6 +465,16 @@ def test_one_that_is_dropped_while_we_look(ledger: Ledger, endpoint: Endpoint) -
     endpoint.listed.append(Listed("j1-u1", {"n": 1}))
     (result,) = brought(ledger, endpoint, key)
     assert (result.came, nobody_knows(ledger.record(key))) == (Came.UNKNOWN, True)
+
+
+def test_one_that_is_dropped_is_no_other_ones_either(ledger: Ledger, endpoint: Endpoint) -> None:
+    """Of two alike one is gone: the other is found all the same."""
+    keys = [written(ledger, State.UNKNOWN) for _ in range(2)]
+    put(endpoint, "j2-u1")
+    endpoint.listed.append(Listed("j1-u1", {"n": 1}))
+    results = brought(ledger, endpoint, *keys)
+    assert [each.came for each in results] == [Came.UNKNOWN, Came.HOME]
+    assert [ledger.record(key).job_id for key in keys] == [None, "j2-u1"]
 
 
 def test_what_was_never_sent_is_not_looked_for(ledger: Ledger, endpoint: Endpoint) -> None:

@@ -257,9 +257,44 @@ def test_a_file_that_is_no_ledger(tmp_path: Path, content: bytes) -> None:
     error = said(path)
     assert error.message.startswith(f"The ledger {path} is damaged: ")
     assert error.hint == (
-        f"Move it away, and a new one is made:  mv {path} {path}.damaged\n{ELSEWHERE}"
+        f"Move it away, and a new one is made:  mv {path}*  ELSEWHERE\n{ELSEWHERE}"
     )
     assert path.read_bytes() == content
+
+
+def test_a_shell_understands_how_a_damaged_ledger_is_moved(tmp_path: Path) -> None:
+    """Wherever it is: the file, and what stands beside it."""
+    folder = tmp_path / "it's my folder; $HOME"
+    folder.mkdir()
+    path = folder / "led ger"
+    path.write_bytes(b"Dear diary, today nothing happened.\n" * 40)
+    Path(f"{path}-wal").touch()
+    hint = said(path).hint or ""
+    command = hint.splitlines()[0].partition(":  ")[2]
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    moving = command.replace("ELSEWHERE", str(elsewhere))
+    subprocess.run(["/bin/sh", "-c", moving], check=True, timeout=60)
+    assert not path.exists()
+    assert (elsewhere / "led ger").read_bytes().startswith(b"Dear diary")
+    with Ledger(path) as ledger:
+        assert ledger.record(ledger.intend(INTENT)).state is State.SENDING
+
+
+def test_a_ledger_that_is_deleted_meanwhile(tmp_path: Path) -> None:
+    """What is written then is nowhere: it is said, rather than that a job is sent."""
+    path = tmp_path / "ledger.sqlite3"
+    with Ledger(path) as ledger:
+        key = ledger.intend(INTENT)
+        for each in tmp_path.glob("ledger.sqlite3*"):
+            if each.is_file():
+                each.unlink()
+        for write in (lambda: ledger.intend(INTENT), lambda: ledger.sent(key, job())):
+            with pytest.raises(LedgerError, match="was deleted while it was in use"):
+                write()
+    assert not path.exists()
+    with Ledger(path) as ledger:
+        assert ledger.jobs() == []
 
 
 def test_an_empty_file_becomes_a_ledger(tmp_path: Path) -> None:
@@ -284,10 +319,10 @@ def test_a_ledger_with_a_hole_in_it(tmp_path: Path) -> None:
 
 
 def test_a_folder_in_its_place(tmp_path: Path) -> None:
-    """It cannot be opened."""
+    """The system's own words."""
     error = said(tmp_path)
     assert (error.message, error.hint) == (
-        f"The ledger {tmp_path} cannot be used: it cannot be opened",
+        f"The ledger {tmp_path} cannot be used: Is a directory",
         ELSEWHERE,
     )
 
@@ -327,7 +362,7 @@ def in_namespace(script: str, *arguments: str) -> str:
     [
         ('mount -t tmpfs -o size=400k tmpfs "$1"', "the disk is full"),
         ('mount -t tmpfs -o ro tmpfs "$1"', "Read-only file system"),
-        ('mount --bind "$1" "$1" && mount -o remount,ro,bind "$1"', "it cannot be opened"),
+        ('mount --bind "$1" "$1" && mount -o remount,ro,bind "$1"', "Read-only file system"),
     ],
     ids=["full", "read-only folder", "read-only ledger"],
 )

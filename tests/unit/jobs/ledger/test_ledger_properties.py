@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import tempfile
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,6 +36,7 @@ from runpodctl_py.errors import (
     RunpodctlError,
 )
 from runpodctl_py.jobs.ledger import FINAL, Filter, Ledger, State
+from runpodctl_py.jobs.masking import masked
 from runpodctl_py.jobs.notes import sent
 from runpodctl_py.jobs.sync import Came, Syncing
 from runpodctl_py.testing import FakeClock
@@ -47,6 +49,7 @@ if TYPE_CHECKING:
     from runpodctl_py.jobs.ledger import Record
     from runpodctl_py.jobs.save import Fetched, Sink
     from runpodctl_py.jobs.sync import Result
+    from runpodctl_py.jsontypes import JsonObject, JsonValue
 
 ENDS = (JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED, JobStatus.TIMED_OUT)
 ALIVE = (JobStatus.IN_QUEUE, JobStatus.IN_PROGRESS)
@@ -70,7 +73,7 @@ class TrueJob:
     """A job as it really is."""
 
     job_id: str
-    payload: object
+    payload: JsonValue
     status: JobStatus = JobStatus.IN_QUEUE
     runs: int = 1
     is_dropped: bool = False
@@ -93,7 +96,7 @@ class TrueJob:
 
     def shown(self) -> Job:
         """Return it as `/status` shows it."""
-        if not self.status.is_final:
+        if not self.status.is_final or self.status is JobStatus.CANCELLED:
             return Job(self.job_id, self.status)
         encoded = base64.b64encode(self.content).decode()
         output = {"filename": f"{self.job_id}.bin", "content_base64": encoded}
@@ -109,7 +112,7 @@ class ModelRunPod:
         self.is_reachable = True
         self.list_count = 0
 
-    def take(self, payload: object) -> TrueJob:
+    def take(self, payload: JsonValue) -> TrueJob:
         """Queue a job."""
         job = TrueJob(f"{len(self.jobs):04}-u1", payload)
         self.jobs[job.job_id] = job
@@ -136,7 +139,7 @@ class ModelRunPod:
         known = [each for each in self.jobs.values() if not each.is_dropped]
         if self.lists == "ids":
             return [Listed(each.job_id, None, has_payload=False) for each in known]
-        return [Listed(each.job_id, each.payload) for each in known]  # type: ignore[arg-type]
+        return [Listed(each.job_id, each.payload) for each in known]
 
     async def _reached(self) -> None:
         await asyncio.sleep(0)
@@ -186,11 +189,13 @@ class LedgerMachine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """In the end, everything is asked for once more."""
-        self.sync(is_reachable=True)
-        self.every_state_is_true()
-        self.what_is_saved_is_here()
-        self.ledger.close()
-        self._folder.cleanup()
+        try:
+            self.sync(is_reachable=True)
+            self.every_state_is_true()
+            self.what_is_saved_is_here()
+        finally:
+            self.ledger.close()
+            self._folder.cleanup()
 
     def _opened(self) -> Ledger:
         ledger = Ledger(self._root / "ledger.sqlite3", self._clock.now)
@@ -201,10 +206,14 @@ class LedgerMachine(RuleBasedStateMachine):
     @initialize(
         lists=st.sampled_from(("all", "all", "ids", "nothing")),
         fates=st.lists(FATES, min_size=1, max_size=4),
+        ends=st.lists(st.sampled_from(REPEATABLE), min_size=1, max_size=2),
     )
-    def begin(self, lists: str, fates: list[str]) -> None:
-        """Not every endpoint has a list of requests; some jobs were sent before."""
+    def begin(self, lists: str, fates: list[str], ends: list[JobStatus]) -> None:
+        """Not every endpoint has a list of requests; some jobs were sent before, some failed."""
         self.runpod.lists = lists
+        for end in ends:
+            self.submit("answered", 1, has_secret=False)
+            self.runpod.some(JobStatus.IN_QUEUE)[0].become(end)
         for fate in fates:
             self.submit(fate, 0, has_secret=False)
 
@@ -213,7 +222,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(fate=FATES, number=st.integers(0, 2), has_secret=st.booleans())
     def submit(self, fate: str, number: int, *, has_secret: bool) -> None:
         """Send a job; its answer may be lost, and our process may end, before or after."""
-        payload: dict[str, object] = {"n": number}
+        payload: JsonObject = {"n": number}
         if has_secret:
             payload["api_key"] = "s3cret"
         true = Sent(fate)
@@ -255,11 +264,12 @@ class LedgerMachine(RuleBasedStateMachine):
         return key, self._true(key).shown()
 
     @precondition(lambda self: self._known())
-    @rule(data=st.data())
-    def look(self, data: st.DataObject) -> None:
+    @rule(data=st.data(), is_followed=st.booleans())
+    def look(self, data: st.DataObject, *, is_followed: bool) -> None:
         """A command asks for a job, and writes down at once how it stands."""
         key = data.draw(st.sampled_from(self._known()))
-        self.ledger.seen(key, self._true(key).shown())
+        write = self.ledger.seen if is_followed else self.ledger.asked
+        write(key, self._true(key).shown())
 
     @rule(heard=consumes(news))
     def hear(self, heard: tuple[str, Job]) -> None:
@@ -279,12 +289,24 @@ class LedgerMachine(RuleBasedStateMachine):
         self.ledger.let_go(key)
 
     @precondition(lambda self: self._known(REPEATABLE))
-    @rule(data=st.data())
-    def retry(self, data: st.DataObject) -> None:
-        """RunPod runs a job once more, and we are told so."""
+    @rule(data=st.data(), fate=FATES, is_saved=st.booleans())
+    def retry(self, data: st.DataObject, fate: str, *, is_saved: bool) -> None:
+        """RunPod is asked to run a job once more; its answer may be lost, and we may be killed."""
         key = data.draw(st.sampled_from(self._known(REPEATABLE)))
-        self._true(key).run_again()
-        self.ledger.begun_anew(key)
+        if is_saved:
+            self._check_brought(*self._brought([self.ledger.record(key)]))
+        before = self.ledger.record(key)
+        self.ledger.repeating(key)
+        if fate == "answered" or fate.endswith("after"):
+            self._true(key).run_again()
+        if fate == "answered":
+            self.ledger.begun_anew(key)
+        elif fate == "refused":
+            self.ledger.not_repeated(before)
+            assert self.ledger.record(key) == before
+        elif fate.startswith("killed"):
+            self.restart()
+        assert self.ledger.record(key).waits or fate == "refused"
 
     @rule(is_reachable=st.sampled_from((True, True, False)))
     def sync(self, *, is_reachable: bool) -> None:
@@ -292,6 +314,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.runpod.is_reachable = is_reachable
         self.ledger.settle()
         wanted = self.ledger.jobs(Filter(unsettled=True))
+        unknown, free = self._unknown(), self._free()
         before = {each.key: each for each in self.ledger.jobs()}
         self.runpod.list_count = 0
         results = self._brought(wanted)
@@ -300,6 +323,7 @@ class LedgerMachine(RuleBasedStateMachine):
             assert [each.record.key for each in results] == [each.key for each in wanted]
             for result in results:
                 self._check_brought(result)
+            self._check_found(unknown, free)
         else:
             assert {each.came for each in results} <= {Came.UNKNOWN}
             assert before == {each.key: each for each in self.ledger.jobs()}
@@ -319,7 +343,7 @@ class LedgerMachine(RuleBasedStateMachine):
     # What RunPod does.
 
     @precondition(lambda self: self.runpod.some(*ALIVE))
-    @rule(data=st.data(), status=st.sampled_from((*ALIVE, *ENDS)))
+    @rule(data=st.data(), status=st.sampled_from((*ALIVE, *ENDS, *REPEATABLE)))
     def go_on(self, data: st.DataObject, status: JobStatus) -> None:
         """A job is taken, given back, or ends."""
         self._clock.advance(1)
@@ -335,10 +359,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(data=st.data())
     def retry_elsewhere(self, data: st.DataObject) -> None:
         """Somebody has a job run once more in RunPod's console."""
-        job = data.draw(st.sampled_from(self.runpod.some(*REPEATABLE)))
-        # One that is home already is asked for only if it is named.
-        if all(each.saved_at is None for each in self.ledger.jobs() if each.job_id == job.job_id):
-            job.run_again()
+        data.draw(st.sampled_from(self.runpod.some(*REPEATABLE))).run_again()
 
     # What must be true at any time.
 
@@ -373,6 +394,9 @@ class LedgerMachine(RuleBasedStateMachine):
             if record.saved_at is None:
                 continue
             assert record.state in FINAL
+            if record.state is State.CANCELLED:
+                assert self.ledger.files(record.key) == ()
+                continue
             (file,) = self.ledger.files(record.key)
             said = file.path.read_bytes().decode()
             assert said.startswith(f"{record.job_id} in run ")
@@ -403,10 +427,28 @@ class LedgerMachine(RuleBasedStateMachine):
             assert (result.came, record.state) == (Came.EXPIRED, State.EXPIRED)
         elif job.status.is_final:
             assert (result.came, record.state) == (Came.HOME, State.of(job.status))
-            (file,) = self.ledger.files(record.key)
-            assert file.path.read_bytes() == job.content
+            files = [each.path.read_bytes() for each in self.ledger.files(record.key)]
+            assert files == ([] if record.state is State.CANCELLED else [job.content])
         else:
             assert (result.came, record.state) == (Came.RUNNING, State.of(job.status))
+
+    def _check_found(self, unknown: Counter[str], free: Counter[str]) -> None:
+        """Of those that are alike, each takes one of RunPod's, unless one may be another's."""
+        if self.runpod.lists != "all":
+            return
+        for payload, count in unknown.items():
+            found = free[payload] if free[payload] <= count else 0
+            assert self._unknown()[payload] == count - found
+
+    def _unknown(self) -> Counter[str]:
+        """Count the jobs that nobody knows anything of, by what they were sent."""
+        records = self.ledger.jobs(Filter(states=(State.UNKNOWN,), unsettled=True))
+        return Counter(str(self.ledger.payload(each.key)) for each in records)
+
+    def _free(self) -> Counter[str]:
+        """Count RunPod's jobs that are none of ours, by what they were sent."""
+        jobs = self.runpod.some(*ALIVE, *ENDS)
+        return Counter(str(masked(e.payload)) for e in jobs if not self.ledger.knows(e.job_id))
 
     def _brought(self, records: list[Record]) -> list[Result]:
         endpoint: Serverless = self.runpod  # type: ignore[assignment] # what is asked of it

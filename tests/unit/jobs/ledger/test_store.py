@@ -3,7 +3,9 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import os
 import stat
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -102,7 +104,7 @@ def test_a_jobs_whole_life_is_there_to_read(ledger: Ledger, clock: FakeClock) ->
     assert (record.created_at, record.seen_at, record.finished_at, record.saved_at) == (
         began,
         began + 16,
-        began + 12,
+        began + 13,
         began + 17,
     )
     assert (record.delay_ms, record.execution_ms, record.cost_usd) == (4_000, 8_000, 0.002)
@@ -151,7 +153,13 @@ def test_old_news_change_nothing(ledger: Ledger, before: State, after: State) ->
 
 @pytest.mark.parametrize(
     ("before", "after"),
-    [(before, after) for before in State for after in sorted(FOLLOWED_BY[before])],
+    [
+        (before, after)
+        for before in State
+        for after in sorted(FOLLOWED_BY[before])
+        # Nothing of it is lost.
+        if (before, after) != (State.CANCELLED, State.EXPIRED)
+    ],
     ids=str,
 )
 def test_news_are_written_down(ledger: Ledger, before: State, after: State) -> None:
@@ -208,6 +216,41 @@ def test_a_job_has_not_ended_in_the_future(
     assert finished_at - began == expected
 
 
+def test_the_end_of_a_second_run_is_counted_from_its_own_beginning(
+    ledger: Ledger, clock: FakeClock
+) -> None:
+    """Not from when the job was first sent: it would seem to have been dropped long ago."""
+    key = at(ledger, State.FAILED)
+    clock.advance(1000)
+    ledger.begun_anew(key)
+    clock.advance(500)
+    ledger.seen(key, job(status="COMPLETED", delay_ms=2_000, execution_ms=8_000))
+    assert ledger.record(key).finished_at == clock.now() - 500 + 10
+
+
+def test_a_job_that_went_back_to_the_queue_ends_later(ledger: Ledger, clock: FakeClock) -> None:
+    """Its worker was lost: its times are those of the last run."""
+    key = at(ledger, State.RUNNING)
+    clock.advance(100)
+    ledger.seen(key, job())
+    clock.advance(500)
+    ledger.seen(key, job(status="COMPLETED", execution_ms=8_000))
+    assert ledger.record(key).finished_at == clock.now() - 500 + 8
+
+
+def test_a_cancelled_job_returns_nothing(ledger: Ledger, clock: FakeClock) -> None:
+    """So nothing of it waits, and nothing of it can be lost."""
+    key = at(ledger, State.CANCELLED)
+    record, cancelled_at = ledger.record(key), clock.now()
+    assert (record.saved_at, record.waits) == (cancelled_at, False)
+    assert ledger.jobs(Filter(unsettled=True)) == []
+    clock.advance(60)
+    ledger.seen(key, job(status="CANCELLED"))
+    ledger.expired(key)
+    record = ledger.record(key)
+    assert (record.state, record.saved_at) == (State.CANCELLED, cancelled_at)
+
+
 # What is home.
 
 
@@ -230,6 +273,25 @@ def test_home_twice_is_as_once(ledger: Ledger) -> None:
     ledger.home(key, Home((FILE, other), "whole"))
     assert (ledger.files(key), ledger.output(key)) == ((FILE, other), "whole")
     assert (ledger.record(key).file_count, ledger.record(key).waits) == (2, False)
+
+
+def test_what_is_home_is_not_taken_back(ledger: Ledger, clock: FakeClock) -> None:
+    """A second look that brings less, for a link has expired, changes nothing."""
+    key = at(ledger, State.COMPLETED)
+    ledger.home(key, Home((FILE,), {"image": "here"}, 0.5))
+    before = ledger.record(key)
+    clock.advance(60)
+    ledger.home(key, Home((), None, 0.7, "the link has expired", is_whole=False))
+    assert (ledger.record(key), ledger.files(key)) == (before, (FILE,))
+    assert ledger.output(key) == {"image": "here"}
+
+
+def test_a_second_look_may_bring_less_files(ledger: Ledger) -> None:
+    """If it brought all there is, it stands: somebody wanted no files, say."""
+    key = at(ledger, State.COMPLETED)
+    ledger.home(key, Home((FILE,), "first"))
+    ledger.home(key, Home((), "second"))
+    assert (ledger.files(key), ledger.output(key)) == ((), "second")
 
 
 def test_what_a_worker_said_is_kept(ledger: Ledger) -> None:
@@ -266,6 +328,74 @@ def test_a_job_that_runs_once_more_begins_anew(ledger: Ledger, clock: FakeClock)
     ]
     ledger.seen(key, job(status="COMPLETED"))
     assert ledger.record(key).state is State.COMPLETED
+
+
+def test_a_job_that_may_be_repeated_has_to_be_looked_after(
+    ledger: Ledger, clock: FakeClock
+) -> None:
+    """From before RunPod is asked to repeat it, until it is known that it was not."""
+    key = at(ledger, State.FAILED)
+    ledger.home(key, Home((FILE,), "half", error="it broke"))
+    before = ledger.record(key)
+    clock.advance(60)
+    ledger.repeating(key)
+    assert (ledger.record(key).state, ledger.record(key).waits) == (State.FAILED, True)
+    assert [each.key for each in ledger.jobs(Filter(unsettled=True))] == [key]
+    ledger.not_repeated(before)
+    assert (ledger.record(key), ledger.files(key)) == (before, (FILE,))
+
+
+@pytest.mark.parametrize("before", [State.FAILED, State.TIMED_OUT])
+@pytest.mark.parametrize("after", set(STATUS) - {State.CANCELLED})
+def test_runpod_may_have_repeated_a_job_meanwhile(
+    ledger: Ledger, before: State, after: State
+) -> None:
+    """Whoever has just asked believes it; the first run's files and words are not the second's."""
+    key = at(ledger, before)
+    ledger.home(key, Home((FILE,), "half", error="it broke"))
+    ledger.asked(key, job(status=STATUS[after]))
+    record, seen = ledger.record(key), [each.state for each in ledger.sightings(key)]
+    assert record.state is after
+    if after is before:
+        assert (record.waits, ledger.files(key)) == (False, (FILE,))
+        return
+    assert (record.waits, record.error, ledger.files(key), ledger.output(key)) == (
+        True,
+        None,
+        (),
+        None,
+    )
+    assert seen[1:3] == [before, State.QUEUED]
+
+
+@pytest.mark.parametrize("before", [State.COMPLETED, State.CANCELLED])
+@pytest.mark.parametrize("after", ["IN_QUEUE", "IN_PROGRESS", "FAILED"])
+def test_what_runpod_does_not_repeat_stays(ledger: Ledger, before: State, after: str) -> None:
+    """Only failed jobs and those that timed out can begin anew."""
+    key = at(ledger, before)
+    ledger.asked(key, job(status=after))
+    assert ledger.record(key).state is before
+
+
+@pytest.mark.parametrize("state", [State.UNKNOWN, State.QUEUED, State.NOT_SENT])
+def test_nobody_looks_for_what_was_sent_once_more(ledger: Ledger, state: State) -> None:
+    """An unknown job is settled by the one that repeats it; others are not."""
+    parent = at(ledger, state)
+    assert at(ledger, State.SENDING, parent=parent) != parent
+    assert ledger.record(parent).state is state
+    assert (ledger.record(parent).saved_at is not None) == (state is State.UNKNOWN)
+
+
+def test_a_forgotten_job_is_no_trouble(ledger: Ledger) -> None:
+    """Another command may have pruned it while it was followed."""
+    key = at(ledger, State.NOT_SENT)
+    ledger.forget(float("inf"))
+    for write in (ledger.sent, ledger.seen, ledger.asked, ledger.found):
+        write(key, job(status="COMPLETED"))
+    for end in (ledger.expired, ledger.repeating, ledger.begun_anew, ledger.let_go):
+        end(key)
+    ledger.home(key, Home((FILE,), "out"))
+    assert (ledger.claim(key), ledger.jobs()) == (False, [])
 
 
 # Jobs of others.
@@ -421,6 +551,63 @@ def test_no_secret_is_written_down(
             assert not {b for b in (b"hf_x", KEY.encode(), b"s3cret") if b in path.read_bytes()}
 
 
+def test_a_reason_without_its_secret(ledger: Ledger) -> None:
+    """RunPod may say a key back to whom it refuses."""
+    key = at(ledger, State.SENDING)
+    ledger.not_sent(key, f"refused {KEY}, see https://me:s3cret@e.org/a?sig=s3cret")
+    assert ledger.record(key).error == "refused ***, see https://***@e.org/a?***"
+
+
+@pytest.mark.parametrize("text", ["\ud800", "half \udfff a character", "é…𝄞", "\0"])
+def test_texts_that_are_no_utf_8(ledger: Ledger, text: str) -> None:
+    """A worker may say anything; nothing of it is worth losing the job for."""
+    key = ledger.intend(
+        intent(payload={text: text}, preset=text, webhook=text, batch_id=text, row=text)
+    )
+    ledger.sent(key, job(worker_id=text))
+    ledger.seen(key, job(status="FAILED", worker_id=text))
+    ledger.home(key, Home((), {text: [text]}, error=text, worker_error={text: text}))
+    lost = ledger.intend(INTENT)
+    ledger.unknown(lost, text)
+    kept, record = text.encode(errors="backslashreplace").decode(), ledger.record(key)
+    assert (record.worker_id, record.error, ledger.record(lost).error) == (kept, kept, kept)
+    assert (record.intent.batch_id, record.intent.row) == (kept, kept)
+    assert (ledger.payload(key), ledger.output(key)) == ({text: text}, {text: [text]})
+    assert ledger.worker_error(key) == {text: text}
+    ledger.deployed(replace(DEPLOYMENT, name=text))
+    assert [each.name for each in [ledger.deployment(RUNPOD, DEPLOYMENT.endpoint_id, 0.0)] if each]
+
+
+@pytest.mark.parametrize("number", [2**63, 2**70, -(2**70), 1e308, 0.1])
+def test_numbers_of_any_size(ledger: Ledger, number: float) -> None:
+    """In what was sent and in what came back, as JSON has them."""
+    key = at(ledger, State.COMPLETED, payload={"seed": number})
+    ledger.home(key, Home((), {"seed": number}))
+    assert (ledger.payload(key), ledger.output(key)) == ({"seed": number}, {"seed": number})
+
+
+def test_a_number_that_no_disk_takes(ledger: Ledger) -> None:
+    """It is said, and the job stays as it was."""
+    key = at(ledger, State.RUNNING)
+    with pytest.raises(LedgerError, match="cannot keep this"):
+        ledger.seen(key, job(status="COMPLETED", delay_ms=2**70))
+    assert ledger.record(key).state is State.RUNNING
+    ledger.seen(key, job(status="COMPLETED"))
+    assert ledger.record(key).state is State.COMPLETED
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="its file names are always text")
+def test_a_folder_whose_name_is_no_text(ledger: Ledger) -> None:
+    """Linux has such names; the job's files are still found there."""
+    folder = Path(os.fsdecode(b"/outputs/caf\xe9"))
+    key = at(ledger, State.COMPLETED, output_dir=folder)
+    file = replace(FILE, path=folder / os.fsdecode(b"\xff.png"))
+    ledger.home(key, Home((file,), {"image": {"saved": str(file.path)}}))
+    assert ledger.record(key).intent.output_dir == folder
+    assert ledger.files(key) == (file,)
+    assert ledger.output(key) == {"image": {"saved": str(file.path)}}
+
+
 def test_secrets_that_come_back_are_not_written_down(ledger: Ledger) -> None:
     """In an output, in an error, in what nobody answered."""
     key = at(ledger, State.FAILED)
@@ -451,8 +638,8 @@ def test_a_large_input_stands_aside(ledger: Ledger) -> None:
     assert [stat.S_IMODE(each.stat().st_mode) for each in (path, path.parent)] == [0o600, 0o700]
     assert [ledger.payload(key) for key in keys] == [LARGE, LARGE]
     path.unlink()
-    with pytest.raises(LedgerError, match="The job's input is gone"):
-        ledger.payload(keys[0])
+    assert [ledger.payload(key) for key in keys] == [None, None]
+    assert ledger.record(keys[0]).is_payload_whole
 
 
 @pytest.mark.parametrize("size_bytes", [64 * 1024, 64 * 1024 + 1])
@@ -481,9 +668,9 @@ def test_only_what_is_done_with_is_forgotten(ledger: Ledger, clock: FakeClock) -
     ledger.home(at(ledger, State.COMPLETED, "saved-u1"), Home((FILE,), "out"))
     clock.advance(100)
     ledger.home(at(ledger, State.COMPLETED, "new-u1"), Home())
-    assert ledger.forget(clock.now()) == 3
+    assert ledger.forgettable(clock.now()) == ledger.forget(clock.now()) == 4
     left = {(each.state, each.job_id) for each in ledger.jobs()}
-    gone = {State.NOT_SENT, State.EXPIRED}
+    gone = {State.NOT_SENT, State.EXPIRED, State.CANCELLED}
     nameless = {State.SENDING, State.UNKNOWN}
     expected = {(s, None if s in nameless else f"{s}-u1") for s in set(State) - gone}
     assert left == {*expected, (State.COMPLETED, "new-u1")}
@@ -493,9 +680,34 @@ def test_only_what_is_done_with_is_forgotten(ledger: Ledger, clock: FakeClock) -
     assert rows[0][0] == 1  # the newer one's output
 
 
-def test_inputs_that_nobody_needs_go_too(ledger: Ledger) -> None:
+DAY_S = 24 * 60 * 60
+
+
+@pytest.mark.parametrize(("age_s", "count"), [(8 * DAY_S - 1, 0), (8 * DAY_S + 1, 7)])
+def test_what_runpod_cannot_know_any_more_is_forgotten_too(
+    ledger: Ledger, clock: FakeClock, age_s: float, count: int
+) -> None:
+    """Whatever its state: no job lives for longer than eight days."""
+    waiting = {State.SENDING, State.UNKNOWN, *STATUS} - {State.CANCELLED}
+    for state in waiting:
+        at(ledger, state, f"{state}-u1")
+    clock.advance(age_s)
+    assert ledger.forgettable(clock.now()) == count
+    assert (ledger.forget(clock.now()), len(ledger.jobs())) == (count, len(waiting) - count)
+
+
+def test_who_wants_to_keep_more_keeps_more(ledger: Ledger, clock: FakeClock) -> None:
+    """Old as they are: only those that are older than what was said are forgotten."""
+    at(ledger, State.UNKNOWN)
+    clock.advance(30 * DAY_S)
+    assert ledger.forget(clock.now() - 90 * DAY_S) == 0
+    assert ledger.forget(clock.now() - 29 * DAY_S) == 1
+
+
+def test_inputs_that_nobody_needs_go_too(ledger: Ledger, clock: FakeClock) -> None:
     """One that another job was sent as well stays, and no other file is touched."""
     other = {"text": "another " * 20_000}
+    clock.advance(100)
     keep = ledger.intend(intent(payload=LARGE))
     for payload in (LARGE, other):
         ledger.not_sent(ledger.intend(intent(payload=payload)), "no")
@@ -544,6 +756,32 @@ def test_of_two_at_one_moment_the_later_written_counts(ledger: Ledger) -> None:
     assert found.image == "two"
 
 
+# Alike.
+
+
+def test_jobs_that_were_sent_the_same_are_counted(ledger: Ledger) -> None:
+    """In one state, at one endpoint of one RunPod; whether large or small, masked or not."""
+    for payload in (INTENT.payload, LARGE, {"api_key": "one"}):
+        given: dict[str, Any] = {"payload": payload}
+        record = ledger.record(at(ledger, State.UNKNOWN, **given))
+        assert (ledger.twins(record, State.UNKNOWN), ledger.twins(record, State.SENDING)) == (1, 0)
+        at(ledger, State.UNKNOWN, **given)
+        at(ledger, State.SENDING, **given)
+        at(ledger, State.UNKNOWN, **given, endpoint_id="another")
+        at(ledger, State.UNKNOWN, **given, place=LOCAL)
+        assert (ledger.twins(record, State.UNKNOWN), ledger.twins(record, State.SENDING)) == (2, 1)
+
+
+def test_a_job_that_is_anothers_is_not_found(ledger: Ledger) -> None:
+    """Somebody else was faster; nothing changes."""
+    at(ledger, State.QUEUED)
+    key = at(ledger, State.UNKNOWN)
+    before = ledger.record(key)
+    assert (ledger.found(key, job()), ledger.record(key)) == (False, before)
+    assert ledger.found(key, job("another-u1"))
+    assert (ledger.record(key).state, ledger.record(key).job_id) == (State.QUEUED, "another-u1")
+
+
 # In whose hands.
 
 
@@ -561,6 +799,18 @@ def test_a_job_is_in_one_pair_of_hands(ledger: Ledger, other: Ledger) -> None:
         ledger.let_go(key)
         assert (other.claim(key), ledger.claim(key)) == (True, False)
     assert ledger.claim(key)
+
+
+def test_nobody_lets_go_of_anothers(ledger: Ledger, other: Ledger) -> None:
+    """Neither by saying so, nor by writing down that it is home."""
+    key = at(ledger, State.COMPLETED)
+    with other:
+        other.let_go(key)
+        other.home(key, Home())
+        assert not other.claim(key)
+    ledger.home(key, Home())
+    with Ledger(ledger.path) as third:
+        assert not third.claim(key)
 
 
 def test_who_was_ended_while_sending_does_not_know(ledger: Ledger, other: Ledger) -> None:
@@ -588,9 +838,9 @@ def test_nothing_is_made_before_it_is_needed(ledger: Ledger) -> None:
     [
         lambda ledger, key: ledger.not_sent(key, "no"),
         lambda ledger, key: ledger.unknown(key, "no"),
-        lambda ledger, key: ledger.home(key, Home()),
+        lambda ledger, key: ledger.let_go(key),
     ],
-    ids=["not sent", "unknown", "home"],
+    ids=["not sent", "unknown", "let go"],
 )
 def test_whoever_is_done_lets_go(ledger: Ledger, write: Callable[[Ledger, str], None]) -> None:
     """Then another command may take the job in hand."""
