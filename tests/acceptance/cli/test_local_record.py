@@ -98,12 +98,10 @@ def test_a_job_is_recorded_and_played_again(developer: Person, data: Path) -> No
     )
     assert again.code == 0, again.stderr
     assert again.stdout.splitlines()[0] == f"again/{kept.name}"
-    assert json.loads(again.stdout.splitlines()[-1]) == {
-        "file": "day.jsonl",
-        "answered": count,
-        "missed": [],
-        "exit_code": 0,
-    }
+    told = json.loads(again.stdout.splitlines()[-1])
+    # How often it asks while it waits depends on how fast the machine is.
+    assert 0 < told.pop("answered") <= count
+    assert told == {"file": "day.jsonl", "missed": [], "exit_code": 0}
     assert (developer.folder / "again" / kept.name).read_text() == report
     assert_nothing_is_left(data)
 
