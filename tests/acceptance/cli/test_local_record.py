@@ -338,6 +338,34 @@ def test_a_day_on_runpod_is_recorded(
     assert not (tmp_path / "none").exists()
 
 
+def test_rest_may_be_elsewhere(real: tuple[Person, LocalRunPodServer]) -> None:
+    """Its address comes from where the others come from, `.env` included."""
+    _, server = real
+    with Path(".env").open("a") as file:
+        file.write(f"RUNPOD_REST_V2_URL={server.url}/v2/\n")
+    person = Person(Path.cwd(), {"RUNPOD_API_BASE_URL": "http://127.0.0.1:1"})
+    said = person.run("local", "record", "day", "--from", "runpod", "--", *ASKS, "/serverless")
+    assert (said.code, said.stdout) == (0, "0\n"), said.stderr
+    with Path(".env").open("a") as file:
+        file.write("RUNPOD_REST_V2_URL=nonsense\n")
+    wrong = person.run("local", "record", "other", "--from", "runpod", "--json", "--", "true")
+    assert (wrong.code, wrong.error["error"]) == (2, "usage_error")
+    assert "RUNPOD_REST_V2_URL" in wrong.error["message"]
+    assert not Path("other").exists()
+
+
+def test_a_file_is_not_replaced_for_nothing(recorded: Path) -> None:
+    """When nothing can be passed on to RunPod, nothing is lost."""
+    before = recorded.read_bytes()
+    person = Person(Path.cwd(), {"RUNPOD_API_KEY": REAL_KEY, "SSL_CERT_FILE": "/no/such/file"})
+    said = person.run(
+        *("local", "record", str(recorded), "--force", "--from", "runpod", "--json", "--", "true")
+    )
+    assert said.code != 0
+    assert "certificates of this machine cannot be read" in said.error["message"]
+    assert recorded.read_bytes() == before
+
+
 def test_recording_runpod_without_a_command(real: tuple[Person, LocalRunPodServer]) -> None:
     """Prints what leads to it, until Ctrl-C; a key is needed."""
     person, _ = real
