@@ -219,8 +219,18 @@ def _say_ended(output: Output, session: _Session, source: Source, code: int) -> 
     file = session.file
     if session.was_left:
         output.warn("The local RunPod has stopped; the recording ends there.")
+    failure = session.failure or file.broken
     if output.as_json:
-        output.event({"file": str(file.path), "exchanges": file.exchanges, "exit_code": code})
+        output.event(
+            {
+                "file": str(file.path),
+                "exchanges": file.exchanges,
+                "complete": failure is None and not session.was_left,
+                "exit_code": code or (failure.exit_code if failure else 0),
+            }
+        )
+        return
+    if failure is not None:
         return
     if file.exchanges:
         what = (
@@ -236,5 +246,6 @@ def _say_ended(output: Output, session: _Session, source: Source, code: int) -> 
     asked = "RunPod through this command" if source is Source.RUNPOD else "the local RunPod"
     output.warn(
         f"Nothing was recorded: nobody asked {asked}. Clients find it by the variables of "
-        "`local env`; some have to be told, such as RunPod's Python client its key."
+        "`local env`; some have to be told, such as RunPod's Python client its key. "
+        "The pytest fixtures of this package start a RunPod of their own: use its `record`."
     )

@@ -127,12 +127,18 @@ def _say_ended(output: Output, file: Path, replayed: Replay, code: int) -> None:
                     {"method": each.method, "path": each.path, "reason": each.reason}
                     for each in replayed.missed
                 ],
-                "exit_code": code,
+                "exit_code": code or (NotFoundError.exit_code if replayed.missed else 0),
             }
         )
         return
     requests = "1 request was" if replayed.answered == 1 else f"{replayed.answered} requests were"
     text = f"{requests} answered from {file}"
+    if not replayed.missed and not replayed.answered:
+        output.warn(
+            f"Nobody asked for anything in {file}. The pytest fixtures of this package start a "
+            "RunPod of their own: use `ReplayServer`."
+        )
+        return
     if not replayed.missed:
         output.done(text)
         return

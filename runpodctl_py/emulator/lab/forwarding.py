@@ -20,7 +20,7 @@ import httpx
 from runpodctl_py.emulator.lab.connection import hang_up
 from runpodctl_py.emulator.lab.injection import Upload
 from runpodctl_py.emulator.lab.paths import is_graphql, is_of_users, is_rest
-from runpodctl_py.emulator.lab.recording import key_of
+from runpodctl_py.emulator.lab.recording import UNREACHED, key_of
 from runpodctl_py.emulator.lab.refusals import refusal
 from runpodctl_py.emulator.lab.removal import PLACEHOLDER
 from runpodctl_py.errors import EmulatorError
@@ -173,6 +173,7 @@ class Forwarding:
         try:
             response = await sender.send(request, stream=True)
         except httpx.HTTPError as error:
+            scope[UNREACHED] = True
             words = f"{request.url.host} did not answer: {str(error) or type(error).__name__}"
             await refusal(scope["path"], HTTPStatus.BAD_GATEWAY, words)(scope, receive, send)
             return False

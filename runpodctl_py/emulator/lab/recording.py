@@ -38,6 +38,10 @@ _KNOWN_ENCODINGS = frozenset({"gzip", "x-gzip", "deflate"})
 _BEARER = re.compile(r"\Abearer\s+", re.IGNORECASE)
 
 
+UNREACHED = "runpodctl_py.unreached"
+"""Set in a request's scope by an app that had no answer to pass on: what it says is its own."""
+
+
 class Recording:
     """Tells listeners of each exchange of the apps that it is around.
 
@@ -71,9 +75,10 @@ class Recording:
         upload = Upload(receive)
         if not await upload.read():
             return
-        capture = _Capture(send, lambda: self._tell(listeners, scope, upload, capture))
+        capture = _Capture(send, lambda: self._tell(listeners, own, upload, capture))
+        own = told_of_hang_up(scope, capture.end)
         try:
-            await app(told_of_hang_up(scope, capture.end), upload, capture)
+            await app(own, upload, capture)
         except BaseException:
             capture.end()
             raise
@@ -88,7 +93,7 @@ class Recording:
         headers = _headers(scope["headers"])
         exchange = Exchange(
             request_of(scope, upload.body()),
-            capture.answer(),
+            None if UNREACHED in scope else capture.answer(),
             capture.began_at,
             time.monotonic() - capture.began,
         )

@@ -572,7 +572,8 @@ def test_faults_behind_a_forwarding_come_through(
         lost = api.get("/v2/serverless")
     assert (limited.status_code, limited.headers["Retry-After"]) == (429, "2")
     assert (lost.status_code, "did not answer" in lost.json()["detail"]) == (502, True)
-    assert [each.answer and each.answer.broke_off for each in heard] == [False, True, False]
+    # Our own words on what was not there are no answer of RunPod's, and are not played again.
+    assert [each.answer and each.answer.broke_off for each in heard] == [False, True, None]
 
 
 def test_a_client_that_hangs_up_is_no_exchange(

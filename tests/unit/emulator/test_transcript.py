@@ -50,6 +50,19 @@ def recorded(path: Path) -> None:
         assert (file.exchanges, file.broken) == (4, None)
 
 
+def test_two_recordings_do_not_share_a_file(tmp_path: Path) -> None:
+    """The second is refused, and takes nothing from the first; after it, the file may go."""
+    path = tmp_path / "day.jsonl"
+    with closing(TranscriptFile(path)) as file:
+        file.add(EXCHANGES[0])
+        with pytest.raises(ConflictError, match="another recording is being written to"):
+            TranscriptFile(path, replace=True)
+        file.add(EXCHANGES[1])
+    assert read(path).exchanges == EXCHANGES[:2]
+    with closing(TranscriptFile(path, replace=True)):
+        assert read(path).exchanges == ()
+
+
 def test_what_is_written_is_read(tmp_path: Path) -> None:
     """Every kind of body, an answer that broke off, and none at all; for its owner only."""
     recorded(tmp_path / "day.jsonl")
