@@ -27,7 +27,7 @@ def handler(job: dict[str, Any]) -> Any:
             sys.stdout.flush()
             return "It was printed."
         case "raise":
-            raise ValueError(asked["message"])
+            raise ValueError(asked["message"] * asked.get("times", 1))
         case "die":
             os._exit(3)
         case "wait for":

@@ -202,8 +202,10 @@ def test_a_recording_is_ended_by_a_signal(listener: Person, signum: signal.Signa
     recorder.send_signal(signum)
     rest, _ = recorder.communicate(timeout=PATIENCE_S)
     assert json.loads(rest) == {
-        **{"file": "day.jsonl", "exchanges": 2},
-        **{"complete": True, "exit_code": 0},
+        "file": "day.jsonl",
+        "exchanges": 2,
+        "complete": True,
+        "exit_code": 0,
     }
     assert (recorder.returncode, len(read(path).exchanges)) == (0, 2)
 

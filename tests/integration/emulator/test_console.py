@@ -268,7 +268,7 @@ class TestOverview:
                 if endpoint["jobs"]["completed"] == len(batch):
                     break
             assert count <= (time.monotonic() - began) * 5 + 3
-            assert (len(endpoint["latest"]), endpoint["hasOlder"]) == (100, True)
+            assert (len(endpoint["latest"]), endpoint["hasMore"]) == (100, True)
 
 
 class TestJob:
