@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 API_KEY = "RUNPOD_API_KEY"
 API_BASE_URL = "RUNPOD_API_BASE_URL"
 ENDPOINT_BASE_URL = "RUNPOD_ENDPOINT_BASE_URL"
+REST_V2_URL = "RUNPOD_REST_V2_URL"
 ENDPOINT_ID = "RUNPOD_ENDPOINT_ID"
 OUTPUT_DIR = "RUNPODCTL_OUTPUT_DIR"
 LEDGER = "RUNPODCTL_LEDGER"
@@ -133,6 +134,11 @@ class Settings:
     def endpoint_base_url(self) -> str:
         """The job API's root, including `/v2`, without a trailing slash."""
         return self._url(ENDPOINT_BASE_URL)
+
+    @property
+    def rest_base_url(self) -> str:
+        """REST v2's root, including `/v2`, without a trailing slash: the control plane's."""
+        return self._url(REST_V2_URL) if self.get(REST_V2_URL) else f"{self.api_base_url}/v2"
 
     @property
     def output_folder(self) -> Path:

@@ -7,7 +7,7 @@ import logging
 import os
 import shlex
 import time
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -184,7 +184,7 @@ def status(*, as_json: options.Json = False) -> None:
         (
             str(e["id"]),
             str(e["name"]),
-            ", ".join(f"{n} {state}" for state, n in e["workers"].items()) or "none",
+            _workers_text(e),
             str(e["jobs"]["inQueue"]),
             str(e["jobs"]["inProgress"]),
             str(e["jobs"]["completed"]),
@@ -194,8 +194,9 @@ def status(*, as_json: options.Json = False) -> None:
     ]
     output = Output(as_json=as_json)
     output.note(f"Local RunPod {running.version} on {running.url}, process {running.pid}")
-    if remark := run(local_time.remark(running)):
-        output.note(remark)
+    for remark in (local_time.remark, local_faults.remark):
+        if text := run(remark(running)):
+            output.note(text)
     output.note()
     numbers = [Column(name, is_number=True) for name in ("queued", "running", "done", "failed")]
     output.table(
@@ -205,6 +206,13 @@ def status(*, as_json: options.Json = False) -> None:
     )
     if not endpoints:
         output.note("No endpoints yet. Make one:  runpodctl-py setup-test --local")
+
+
+def _workers_text(endpoint: dict[str, Any]) -> str:
+    if not endpoint["workersMax"]:
+        # Also what became of one that was idle for a week.
+        return "none, for workersMax is 0"
+    return ", ".join(f"{n} {state}" for state, n in endpoint["workers"].items()) or "none"
 
 
 @app.command()
@@ -267,13 +275,14 @@ def env(
         raise UsageError("--shell, --dotenv and --json: name one form")
     running = found_running()
     variables = client_variables(running.url, running.token)
+    output = Output(as_json=as_json)
     if as_json:
-        Output(as_json=True).document({**variables})
+        output.document({**variables})
     elif dotenv:
-        print(env_file.text_of(variables), end="")
+        output.result(env_file.text_of(variables).rstrip("\n"))
     else:
         for name, value in variables.items():
-            print(f"export {name}={shlex.quote(value)}")
+            output.result(f"export {name}={shlex.quote(value)}")
 
 
 def _daemon() -> ModuleType:

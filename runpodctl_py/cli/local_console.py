@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,6 +12,17 @@ from runpodctl_py.cli import options
 from runpodctl_py.cli.context import run
 from runpodctl_py.cli.local_running import found_running, post
 from runpodctl_py.cli.output import Output, is_terminal
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_REDIRECT = """<!doctype html>
+<meta charset="utf-8">
+<meta name="referrer" content="no-referrer">
+<meta http-equiv="refresh" content="0; url={url}">
+<title>local RunPod</title>
+<a href="{url}">Go on</a>
+"""
 
 
 def console(
@@ -45,8 +56,30 @@ def _opened(url: str) -> bool:
     """Open a browser with a window, if there is one: those in a terminal run no scripts."""
     import webbrowser
 
+    from runpodctl_py.emulator.data_folder import data_folder
+
     if sys.platform.startswith("linux") and not any(
         os.environ.get(name) for name in ("BROWSER", "DISPLAY", "WAYLAND_DISPLAY")
     ):
         return False
-    return webbrowser.open(url)
+    try:
+        page = _redirect_to(url, data_folder(os.environ))
+    except OSError:
+        return False
+    return webbrowser.open(page.as_uri())
+
+
+def _redirect_to(url: str, folder: Path) -> Path:
+    """Write a page that leads there, for its owner's eyes.
+
+    The link itself must not stand on the browser's command line, which every user of this machine
+    can read (`ps`). What is written stays, as the browser comes for it when it likes; a minute
+    later it opens nothing any more.
+    """
+    import html
+
+    from runpodctl_py.emulator.data_folder import write_private
+
+    page = folder / "console.html"
+    write_private(page, _REDIRECT.format(url=html.escape(url)))
+    return page

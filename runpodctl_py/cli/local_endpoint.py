@@ -11,33 +11,48 @@ from typing import TYPE_CHECKING
 from filelock import AsyncFileLock
 
 from runpodctl_py import env_file, provision
+from runpodctl_py.api import serverless
 from runpodctl_py.api.provisioning import connect
 from runpodctl_py.cli.deployments import note_setup
 from runpodctl_py.cli.desired import Flags, desired_state
 from runpodctl_py.emulator.daemon import data_folder
 from runpodctl_py.emulator.workers.images import command_for
-from runpodctl_py.errors import UsageError
+from runpodctl_py.errors import NotFoundError, UsageError
 
 if TYPE_CHECKING:
     from runpodctl_py.cli.context import Context
     from runpodctl_py.presets.model import Preset
+    from runpodctl_py.settings import Settings
 
 
 async def ready_endpoint(context: Context, preset: Preset, *, dry_run: bool) -> str:
     """Return the id of the preset's local endpoint; provision it if it does not exist."""
+    known_id = context.settings.get(preset.env_key)
+    # Asked of the job API: loading what GraphQL needs takes as long as all the rest of a submit.
+    if known_id and await _exists(context.settings, known_id):
+        return known_id
     # Two first commands at once would both create it, and names are unique.
     async with AsyncFileLock(data_folder(os.environ) / "provisioning.lock"):
         return await _provisioned(context, preset, dry_run=dry_run)
 
 
+async def _exists(settings: Settings, endpoint_id: str) -> bool:
+    async with serverless.connect(
+        settings.endpoint_base_url, settings.api_key, endpoint_id
+    ) as endpoint:
+        try:
+            await endpoint.health()
+        except NotFoundError:
+            return False
+    return True
+
+
 async def _provisioned(context: Context, preset: Preset, *, dry_run: bool) -> str:
     settings = context.settings
     async with connect(settings.api_base_url, settings.api_key) as provisioner:
-        known_id = settings.get(preset.env_key)
-        if any(e.endpoint_id == known_id for e in await provisioner.endpoints()):
-            return known_id or ""
         if command_for(preset.template.image, {}) is None:
             raise _not_by_itself(preset)
+        known_id = settings.get(preset.env_key)
         plan = await provision.plan(provisioner, desired_state(preset, Flags()), known_id)
         if dry_run:
             return plan.endpoint.target.endpoint_id or "(new endpoint)"

@@ -10,7 +10,7 @@ import typer
 from runpodctl_py.cli import options
 from runpodctl_py.cli.context import run
 from runpodctl_py.cli.house_style import App
-from runpodctl_py.cli.local_running import found_running
+from runpodctl_py.cli.local_running import found_running, get
 from runpodctl_py.cli.output import Column, Output
 from runpodctl_py.errors import NotFoundError
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
     from runpodctl_py.api.transport import Transport
+    from runpodctl_py.emulator.daemon import Announcement
 
     Listed = list[Any]
 
@@ -103,6 +104,14 @@ def clear_faults(
         output.document({"cleared": cleared, "faults": left})
     else:
         output.done(f"{_count(cleared)} cleared" + (f", {len(left)} left" if left else ""))
+
+
+async def remark(running: Announcement) -> str | None:
+    """Return what explains why things go wrong there, if some do on purpose."""
+    faults = _faults_of(await get(running, "faults"))
+    if not faults:
+        return None
+    return f"{_count(faults)} set on purpose      See them:  runpodctl-py local faults"
 
 
 async def _list() -> Listed:

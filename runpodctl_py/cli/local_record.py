@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import secrets
 import shlex
-from contextlib import asynccontextmanager, closing, contextmanager, nullcontext
+from contextlib import ExitStack, asynccontextmanager, closing, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -22,14 +22,13 @@ from runpodctl_py.cli.output import Output
 from runpodctl_py.errors import RunpodctlError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 
+    from runpodctl_py.emulator.lab.forwarding import Hosts
+    from runpodctl_py.emulator.lab.recording import Recording
     from runpodctl_py.emulator.lab.tap import Tap
     from runpodctl_py.emulator.lab.transcript import Exchange, TranscriptFile
     from runpodctl_py.settings import Settings
-
-_REST_V2_URL = "RUNPOD_REST_V2_URL"
-"""What RunPod's own command line calls the root of REST v2 (API reference 6)."""
 
 
 class Source(StrEnum):
@@ -116,6 +115,11 @@ def record(
         given = local_session.environment(session.variables, session.hidden)
         code = local_session.until_over(command, given, ending)
     _say_ended(output, session, source, code)
+    _exit(output, session, code)
+
+
+def _exit(output: Output, session: _Session, code: int) -> NoReturn:
+    """End with the command's exit code, or with what broke the recording off."""
     failure = session.failure or session.file.broken
     if failure is not None and code == 0:
         raise failure
@@ -153,40 +157,50 @@ def _from_runpod(
 ) -> Iterator[_Session]:
     """Record what a server of this process is asked that passes everything on to RunPod."""
     from runpodctl_py.emulator.client_variables import client_variables
-    from runpodctl_py.emulator.lab.forwarding import Hosts, forwarding
+    from runpodctl_py.emulator.lab.forwarding import Hosts
     from runpodctl_py.emulator.lab.recording import Recording
     from runpodctl_py.emulator.lab.transcript import TranscriptFile
-    from runpodctl_py.emulator.serving import serving
     from runpodctl_py.emulator.threaded import Threaded
 
     key, token = settings.api_key, f"rpa_recording_{secrets.token_hex(20)}"
-    control = settings.api_base_url
-    rest = (os.environ.get(_REST_V2_URL) or f"{control}/v2").rstrip("/")
-    hosts = Hosts(control, rest, settings.endpoint_base_url)
+    hosts = Hosts(settings.api_base_url, settings.rest_base_url, settings.endpoint_base_url)
     recording = Recording((key, token), hosts.placeholders)
-
-    @asynccontextmanager
-    async def served() -> AsyncIterator[str]:
-        async with (
-            forwarding(hosts, key, token) as app,
-            serving(recording.around(app)) as url,
-        ):
-            yield url
-
-    with closing(TranscriptFile(file, replace=replace)) as written:
-
-        def write(exchange: Exchange) -> None:
-            written.add(exchange)
-            if written.failure is not None:
-                ending.tell()
-
-        recording.listeners.append(write)
-        server = Threaded("forwarding", lambda _: served())
+    server = Threaded("forwarding", lambda _: _passing_on(hosts, key, token, recording))
+    with ExitStack() as last:
         url = server.open()
         try:
+            # Only now: a file that is replaced shall not be lost for nothing.
+            written = last.enter_context(closing(TranscriptFile(file, replace=replace)))
+            recording.listeners.append(_writer(written, ending))
             yield _Session(written, client_variables(url, token), {key: token})
         finally:
             server.close()
+
+
+@asynccontextmanager
+async def _passing_on(
+    hosts: Hosts, key: str, token: str, recording: Recording
+) -> AsyncIterator[str]:
+    """Serve what passes on to RunPod, and tells of it."""
+    from runpodctl_py.emulator.lab.forwarding import forwarding
+    from runpodctl_py.emulator.serving import serving
+
+    async with (
+        forwarding(hosts, key, token) as app,
+        serving(recording.around(app)) as url,
+    ):
+        yield url
+
+
+def _writer(file: TranscriptFile, ending: Ending) -> Callable[[Exchange], None]:
+    """Return what writes exchanges; a file that is full ends the recording."""
+
+    def write(exchange: Exchange) -> None:
+        file.add(exchange)
+        if file.failure is not None:
+            ending.tell()
+
+    return write
 
 
 def _say_begun(output: Output, session: _Session, source: Source) -> None:
@@ -205,8 +219,18 @@ def _say_ended(output: Output, session: _Session, source: Source, code: int) -> 
     file = session.file
     if session.was_left:
         output.warn("The local RunPod has stopped; the recording ends there.")
+    failure = session.failure or file.broken
     if output.as_json:
-        output.event({"file": str(file.path), "exchanges": file.exchanges, "exit_code": code})
+        output.event(
+            {
+                "file": str(file.path),
+                "exchanges": file.exchanges,
+                "complete": failure is None and not session.was_left,
+                "exit_code": code or (failure.exit_code if failure else 0),
+            }
+        )
+        return
+    if failure is not None:
         return
     if file.exchanges:
         what = (
@@ -222,5 +246,6 @@ def _say_ended(output: Output, session: _Session, source: Source, code: int) -> 
     asked = "RunPod through this command" if source is Source.RUNPOD else "the local RunPod"
     output.warn(
         f"Nothing was recorded: nobody asked {asked}. Clients find it by the variables of "
-        "`local env`; some have to be told, such as RunPod's Python client its key."
+        "`local env`; some have to be told, such as RunPod's Python client its key. "
+        "The pytest fixtures of this package start a RunPod of their own: use its `record`."
     )

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from runpodctl_py.emulator.lab.replaying import Missed, Replay
+    from runpodctl_py.emulator.lab.transcript import Exchange
 
-_TOKEN = "rpa_local_replay"  # noqa: S105 - any key will do.
 _MOST_LISTED = 5
 
 
@@ -52,20 +52,17 @@ def replay(
     """
     from runpodctl_py.emulator.extra import require_local_extra
     from runpodctl_py.emulator.lab.replaying import Replay
-    from runpodctl_py.emulator.lab.transcript import read
 
     if command:
         refuse_unknown(command)
     require_local_extra()
-    output, ending, transcript = Output(as_json=as_json), Ending(), read(file)
-    if transcript.is_torn:
-        output.warn(f"The last line of {file} was not written to its end; it is left out.")
+    output, ending = Output(as_json=as_json), Ending()
 
     def say_missed(missed: Missed) -> None:
         if not command and not as_json:
             output.note(_text_of(missed))
 
-    replayed = Replay(transcript.exchanges, as_recorded=as_recorded, on_missed=say_missed)
+    replayed = Replay(_exchanges(file, output), as_recorded=as_recorded, on_missed=say_missed)
     with (
         _served(replayed, port) as variables,
         ending.told_by_signals() if not command else nullcontext(),
@@ -80,11 +77,21 @@ def replay(
     raise typer.Exit(code)
 
 
+def _exchanges(file: Path, output: Output) -> tuple[Exchange, ...]:
+    """Return what a transcript holds."""
+    from runpodctl_py.emulator.lab.transcript import read
+
+    transcript = read(file)
+    if transcript.is_torn:
+        output.warn(f"The last line of {file} was not written to its end; it is left out.")
+    return transcript.exchanges
+
+
 @contextmanager
 def _served(replayed: Replay, port: int | None) -> Iterator[Mapping[str, str]]:
     """Serve a transcript, and have commands with --local find it; yield what leads to it."""
     from runpodctl_py.emulator import daemon
-    from runpodctl_py.emulator.client_variables import client_variables
+    from runpodctl_py.emulator.client_variables import REPLAY_TOKEN, client_variables
     from runpodctl_py.emulator.data_folder import FOLDER_VARIABLE
     from runpodctl_py.emulator.serving import serving
     from runpodctl_py.emulator.threaded import Threaded
@@ -95,9 +102,9 @@ def _served(replayed: Replay, port: int | None) -> Iterator[Mapping[str, str]]:
         # A folder of its own: the local RunPod of this machine goes on undisturbed.
         with (
             tempfile.TemporaryDirectory(prefix="runpodctl-py-replay-") as folder,
-            daemon.announced(Path(folder), url, _TOKEN),
+            daemon.announced(Path(folder), url, REPLAY_TOKEN),
         ):
-            yield {**client_variables(url, _TOKEN), FOLDER_VARIABLE: folder}
+            yield {**client_variables(url, REPLAY_TOKEN), FOLDER_VARIABLE: folder}
     finally:
         server.close()
 
@@ -120,12 +127,18 @@ def _say_ended(output: Output, file: Path, replayed: Replay, code: int) -> None:
                     {"method": each.method, "path": each.path, "reason": each.reason}
                     for each in replayed.missed
                 ],
-                "exit_code": code,
+                "exit_code": code or (NotFoundError.exit_code if replayed.missed else 0),
             }
         )
         return
     requests = "1 request was" if replayed.answered == 1 else f"{replayed.answered} requests were"
     text = f"{requests} answered from {file}"
+    if not replayed.missed and not replayed.answered:
+        output.warn(
+            f"Nobody asked for anything in {file}. The pytest fixtures of this package start a "
+            "RunPod of their own: use `ReplayServer`."
+        )
+        return
     if not replayed.missed:
         output.done(text)
         return

@@ -7,6 +7,7 @@ the operations do is in the module of each API.
 from __future__ import annotations
 
 import hmac
+import logging
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 
     Handler = Callable[[Request], Awaitable[Response]]
 
+_log = logging.getLogger(__name__)
 _HTTP_CLIENT_CLOSED_REQUEST = 499
 
 
@@ -119,8 +121,10 @@ class _RestRoute(BaseRoute):
         await self._rest(scope, receive, send)
 
 
-async def _failed(_request: Request, error: Exception) -> Response:
+async def _failed(request: Request, error: Exception) -> Response:
     """Answers when nothing can be kept, as on a full disk; nothing has happened then."""
+    # A worker whose result is refused says no more than 500; its job is lost for this reason.
+    _log.error("%s %s: %s", request.method, request.url.path, error)
     return bodies.answer({"error": str(error)}, HTTPStatus.INTERNAL_SERVER_ERROR)
 
 

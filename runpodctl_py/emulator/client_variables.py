@@ -5,6 +5,9 @@ The one list of them: for the command line, and for whoever tests (API reference
 
 from __future__ import annotations
 
+REPLAY_TOKEN = "rpa_local_replay"  # noqa: S105 - any key will do.
+"""What clients of a replay are given for a key, because some need one."""
+
 
 def client_variables(url: str, token: str) -> dict[str, str]:
     """Returns what the official clients read to find a RunPod and to be let in (6).

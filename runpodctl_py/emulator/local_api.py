@@ -135,6 +135,7 @@ def endpoint_shape(state: State, endpoint: Endpoint) -> dict[str, Any]:
         "id": endpoint.id,
         "name": endpoint.name,
         "image": state.control.template_of(endpoint).image_name,
+        "workersMax": endpoint.workers_max,
         "workers": {name.lower(): count for name, count in states.items()},
         "jobs": {
             "inQueue": health.in_queue,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from runpodctl_py.errors import NotFoundError, RunpodctlError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
 
@@ -68,11 +70,24 @@ class ServerFaults:
         self._do(lambda: self._faults.remove(faults) if faults else self._faults.clear())
 
     def struck(self, fault: str | None = None) -> int:
-        """Returns how often a fault has struck, as it was written; or all that are set."""
-        return sum(each.struck for each in self._faults if fault in {None, each.fault.text})
+        """Returns how often a fault has struck, as it was written; or all that are set.
+
+        Raises:
+            NotFoundError: It is not set: a test that counts it would always see none.
+        """
+        meant = [each for each in self._faults if fault in {None, each.fault.text}]
+        if fault is not None and not meant:
+            raise NotFoundError(f"no fault {fault} is set")
+        return sum(each.struck for each in meant)
 
     def _do(self, work: Callable[[], object]) -> None:
         async def there() -> None:
             work()
 
-        self._carried_out(there())
+        try:
+            self._carried_out(there())
+        except RunpodctlError as error:
+            # A test's report shows the exception only, and what is possible stands in its hint.
+            if error.hint:
+                error.add_note(error.hint)
+            raise

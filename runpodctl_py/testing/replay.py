@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Self
 
-from runpodctl_py.emulator.client_variables import client_variables
+from runpodctl_py.emulator.client_variables import REPLAY_TOKEN, client_variables
 from runpodctl_py.emulator.extra import require_local_extra
 from runpodctl_py.emulator.threaded import Threaded
 
@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from runpodctl_py.emulator.lab.replaying import Missed
-
-_TOKEN = "rpa_local_replay"  # noqa: S105 - any key will do.
 
 
 class ReplayServer:
@@ -49,7 +47,7 @@ class ReplayServer:
     @property
     def token(self) -> str:
         """An API key for clients that need one; any other will do, too."""
-        return _TOKEN
+        return REPLAY_TOKEN
 
     @property
     def answered(self) -> int:

@@ -42,9 +42,12 @@ class VirtualTime:
             by: How much, in seconds or as a timedelta; 0 only waits for what is due already.
 
         Raises:
+            TypeError: That is neither; the command line's 31m is `timedelta(minutes=31)`.
             ValueError: That is no time that may pass.
         """
         seconds = by.total_seconds() if isinstance(by, timedelta) else by
+        if not isinstance(seconds, int | float):
+            raise TypeError(f"{by!r} is neither seconds nor a timedelta, such as timedelta(days=2)")
         self._carried_out(self._passage.advance(seconds))
 
     def run(self) -> None:

@@ -1,7 +1,8 @@
 """What the console shows, live: server-sent events, sent when something has changed.
 
-While nobody watches, nothing is done; while somebody does, no more than a small share of the
-emulator's time goes to them. Every stream ends when the emulator stops.
+While nobody watches, nothing is done. The overview is made once for all who watch; what is sent of
+a job is made for each stream, which then rests twenty times as long as that took. Every stream
+ends when the emulator stops.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from starlette.responses import StreamingResponse
 
 from runpodctl_py.emulator import json_text
 from runpodctl_py.emulator.bells import CHANGES, TIME
+from runpodctl_py.emulator.console.overview import SharedOverview, pause_after
 from runpodctl_py.emulator.errors import JobApiError, bad_request
 from runpodctl_py.emulator.workers import log_stream, logs
 
@@ -35,11 +37,6 @@ if TYPE_CHECKING:
     from runpodctl_py.emulator.state import State
 
 _SSE_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-_PAUSE_S = 0.2
-"""How long a stream is silent after an event at least; what happens meanwhile comes in one."""
-_SHARE = 20
-"""The pause is this many times as long as making the event took: 5 % of the time, at most."""
-_LONGEST_PAUSE_S = 3.0
 _STILL_THERE_S = 15.0
 _STILL_THERE = ": still there\n\n"
 _FIRST_LINES = 500
@@ -75,6 +72,7 @@ class Feed:
         self._bells = bells
         self._clock = clock
         self._logs_folder = logs_folder
+        self._overview = SharedOverview(lambda: json_text.dump(view.overview()), bells)
 
     async def overview(self, _request: Request) -> Response:
         """GET /_local/console/events: everything at a glance, anew whenever it has changed."""
@@ -91,13 +89,15 @@ class Feed:
     async def log(self, request: Request) -> Response:
         """GET /_local/console/workers/{worker_id}/log: what it wrote last, and writes.
 
-        A worker may be gone, as long as its log is there.
+        The first event is `earlier` when it wrote more than is sent. A worker may be gone, as
+        long as its log is there.
         """
         worker_id = request.path_params["worker_id"]
         if not _ID.fullmatch(worker_id):
             raise bad_request("that is no worker's id")
-        lines = log_stream.of(self._log_of(worker_id), None, _FIRST_LINES)
-        return _stream(_log_events(log_stream.until_stopped(lines, self._bells)))
+        path = self._log_of(worker_id)
+        lines = log_stream.of(path, None, _FIRST_LINES)
+        return _stream(_log_events(log_stream.until_stopped(lines, self._bells), path()))
 
     def _log_of(self, worker_id: str) -> Callable[[], Path | None]:
         """Returns what finds a worker's log: one that waits for room has none yet."""
@@ -108,22 +108,22 @@ class Feed:
         raise JobApiError(HTTPStatus.NOT_FOUND, f"there is no worker {worker_id}, and no log of it")
 
     async def _overviews(self) -> AsyncGenerator[str, None]:
-        sent = None
+        shared, known, sent = self._overview, None, None
         with self._bells.listen_to_all() as bell:
             while not self._bells.closed:
                 bell.clear()
-                began = time.perf_counter()
+                # One that another stream has had made meanwhile is as good.
+                if known == shared.made:
+                    await self._rest(shared.pause_left_s())
+                text, known = shared.text(), shared.made
                 reading = self._passage.read()
                 # Of the two, the one that stands still as long as nobody moves the clock.
                 moved = round(reading.now if reading.frozen else reading.ahead_s, 1)
-                text = json_text.dump(self._view.overview())
-                took_s = time.perf_counter() - began
                 if (moved, reading.frozen, text) != sent:
                     sent = moved, reading.frozen, text
                     clock = {"now": reading.now, "ahead": reading.ahead_s, "frozen": reading.frozen}
                     yield f'data: {{"clock":{json_text.dump(clock)},"shown":{text}}}\n\n'
-                await self._rest(took_s)
-                while not await _rung(bell, _STILL_THERE_S):
+                while shared.is_current and not await _rung(bell, _STILL_THERE_S):
                     yield _STILL_THERE
 
     async def _job(self, job: Job) -> AsyncGenerator[str, None]:
@@ -142,20 +142,23 @@ class Feed:
                     text = json_text.dump(self._view.job(whole))
                     took_s = time.perf_counter() - began
                     yield f"data: {text}\n\n"
-                    await self._rest(took_s)
+                    await self._rest(pause_after(took_s))
                 left_s = self._clock.real_s(outline.forgotten_at - self._clock.now())
                 wait_s = min(each for each in (left_s, _STILL_THERE_S) if each is not None)
                 if not await _rung(bell, wait_s):
                     yield _STILL_THERE
 
-    async def _rest(self, took_s: float) -> None:
+    async def _rest(self, seconds: float) -> None:
         """Leaves the time to the others for a while, unless the emulator stops."""
-        pause_s = min(max(_PAUSE_S, took_s * _SHARE), _LONGEST_PAUSE_S)
         with self._bells.listen_to_end() as end:
-            await _rung(end, pause_s)
+            await _rung(end, seconds)
 
 
-async def _log_events(lines: AsyncGenerator[logs.LogLine, None]) -> AsyncGenerator[str, None]:
+async def _log_events(
+    lines: AsyncGenerator[logs.LogLine, None], log: Path | None
+) -> AsyncGenerator[str, None]:
+    if log is not None and len(logs.read_tail(log, _FIRST_LINES + 1)) > _FIRST_LINES:
+        yield "event: earlier\ndata: {}\n\n"
     async with aclosing(lines):
         async for line in lines:
             yield f"data: {json_text.dump(_line(line))}\n\n"

@@ -45,6 +45,9 @@ class Pages:
 
     def __init__(self, doors: Doors) -> None:
         self._doors = doors
+        # All at once, and never again: an update of this package must not be met half-way.
+        self._page = (_STATIC / "index.html").read_bytes()
+        self._way_in = (_STATIC / "sign-in.html").read_text("utf-8")
         self._files = {
             path.name: path.read_bytes()
             for path in _STATIC.iterdir()
@@ -57,17 +60,17 @@ class Pages:
         if ticket is not None and self._doors.use_ticket(ticket):
             return self._let_in(request)
         if not self.has_session(request):
-            return _sign_in_page(_USED if ticket is not None else "")
+            return self._sign_in_page(_USED if ticket is not None else "")
         if ticket is not None:
             return _go_on()
-        return HTMLResponse((_STATIC / "index.html").read_bytes(), headers=_NEVER_KEPT)
+        return HTMLResponse(self._page, headers=_NEVER_KEPT)
 
     async def sign_in(self, request: Request) -> Response:
         """POST /: a session for who has the key."""
         body = await bodies.read(request, _BODY_LIMIT_BYTES)
         (key, *_) = parse_qs(body.decode(errors="replace")).get("key", [""])
         if not self._doors.is_key(key.strip()):
-            return _sign_in_page(_WRONG)
+            return self._sign_in_page(_WRONG)
         return self._let_in(request)
 
     async def file(self, request: Request) -> Response:
@@ -75,7 +78,7 @@ class Pages:
         name = request.path_params["name"]
         if (content := self._files.get(name)) is None:
             return bodies.answer({"error": "not found"}, HTTPStatus.NOT_FOUND)
-        # An update of this package must not meet half of the former page.
+        # After an update of this package the browser must not keep half of the former page.
         headers = {"Cache-Control": "no-cache"}
         return Response(content, media_type=_MEDIA_TYPES[Path(name).suffix], headers=headers)
 
@@ -87,6 +90,10 @@ class Pages:
     def has_session(self, request: Request) -> bool:
         """Returns whether a request comes with a session."""
         return self._doors.admits(request.cookies.get(_cookie(request), ""))
+
+    def _sign_in_page(self, notice: str) -> Response:
+        text = self._way_in.replace(_NOTICE, notice)
+        return HTMLResponse(text, HTTPStatus.UNAUTHORIZED, headers=_NEVER_KEPT)
 
     def _let_in(self, request: Request) -> Response:
         response = _go_on()
@@ -104,11 +111,6 @@ def _go_on() -> Response:
     # Not a redirect: after one that began with a link of another site, the browser would not send
     # a strict cookie that it has just been given.
     return HTMLResponse(_LET_IN, headers={**_NEVER_KEPT, "Refresh": "0; url=/"})
-
-
-def _sign_in_page(notice: str) -> Response:
-    text = (_STATIC / "sign-in.html").read_text("utf-8").replace(_NOTICE, notice)
-    return HTMLResponse(text, HTTPStatus.UNAUTHORIZED, headers=_NEVER_KEPT)
 
 
 def _cookie(request: Request) -> str:

@@ -7,8 +7,11 @@ is, and the rest is remembered.
 
 from __future__ import annotations
 
+import math
+from collections import deque
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from runpodctl_py import __version__
 from runpodctl_py.emulator.jobs.job import JobStatus
@@ -23,11 +26,15 @@ if TYPE_CHECKING:
     from runpodctl_py.emulator.state import State
     from runpodctl_py.emulator.workers.record import Worker
 
-_NEWEST = 100
-"""How many of an endpoint's jobs are shown."""
 _RUNNING = 50
-_NEXT = 20
-"""Beside those: how many that run, and how many that are next in the queue."""
+_NEXT = 30
+_LAST = 20
+_COMPLETED = 100
+_FAILED = 50
+"""How many of an endpoint's jobs are shown: that run, that are next in the queue, that came last
+into it, that were completed last, and that ended otherwise. So none of these hides the others,
+however many there are."""
+_SHOWN = _RUNNING + _NEXT + _LAST + _COMPLETED + _FAILED
 _COUNTED = 1000
 """Up to which place in the queue a job is told its place."""
 _PROGRESS_CHARACTERS = 2000
@@ -46,10 +53,11 @@ class View:
         self._state = state
         self._faults = faults
         self._final: dict[str, Job] = {}
-        state.jobs.on_final.append(self._ended)
+        self._ended: dict[str, _Ended] = {}
+        state.jobs.on_final.append(self._note_end)
 
     def overview(self) -> dict[str, Any]:
-        """Returns endpoints with their newest jobs, workers, and the faults that are set."""
+        """Returns endpoints with some of their jobs, workers, and the faults that are set."""
         seen: dict[str, Job] = {}
         endpoints = [self._endpoint(each, seen) for each in self._state.control.endpoints.values()]
         self._final = {each.id: each for each in seen.values() if each.status.final}
@@ -61,12 +69,15 @@ class View:
         }
 
     def job(self, job: Job) -> dict[str, Any]:
-        """Returns a job in full, but for the keys to a bucket that it may have been given."""
+        """Returns a job in full, but for keys and passwords that it may have been given.
+
+        They stand in its bucket and in its webhook's URL.
+        """
         is_running = job.status is JobStatus.IN_PROGRESS
         return {
             **_brief(job),
             "input": job.request.get("input"),
-            "webhook": job.request.get("webhook"),
+            "webhook": _without_secrets(job.request.get("webhook")),
             "hasBucket": "s3Config" in job.request,
             "policy": {
                 "executionTimeout": job.policy.execution_timeout_ms,
@@ -78,26 +89,31 @@ class View:
             "outcome": {} if is_running else job.outcome,
         }
 
-    def _ended(self, job: Job) -> None:
+    def _note_end(self, job: Job) -> None:
         # One that had ended before and was retried is another one now.
         self._final.pop(job.id, None)
+        if job.endpoint_id not in self._ended:
+            endpoints = self._state.control.endpoints
+            kept = {each: ended for each, ended in self._ended.items() if each in endpoints}
+            self._ended = {**kept, job.endpoint_id: _Ended()}
+        self._ended[job.endpoint_id].note(job)
 
     def _endpoint(self, endpoint: Endpoint, seen: dict[str, Job]) -> dict[str, Any]:
         jobs = self._state.jobs
-        newest = jobs.newest_ids(endpoint.id, _NEWEST + 1)
+        # One more than are shown: if there are fewer, these are all.
+        newest = jobs.newest_ids(endpoint.id, _SHOWN + 1)
         queue = jobs.queue(endpoint.id, _COUNTED)
         running = chain.from_iterable(each.jobs for each in self._state.fleet.of(endpoint.id))
-        ids = chain(newest[:_NEWEST], islice(running, _RUNNING), (j.id for j in queue[:_NEXT]))
-        shown = list(self._outlines(dict.fromkeys(ids)))
-        seen.update({each.id: each for each in shown})
+        ended = self._ended[endpoint.id].ids() if endpoint.id in self._ended else ()
+        ids = chain(newest, islice(running, _RUNNING), (j.id for j in queue[:_NEXT]), ended)
+        known = list(self._outlines(dict.fromkeys(ids)))
+        seen.update({each.id: each for each in known})
         places = {each.id: place for place, each in enumerate(queue, 1)}
+        shown = _share(known, places)
         return {
             **endpoint_shape(self._state, endpoint),
-            "latest": [
-                _in_overview(each, places.get(each.id))
-                for each in sorted(shown, key=lambda each: -each.created_at)
-            ],
-            "hasOlder": len(newest) > _NEWEST,
+            "latest": [_in_overview(each, places.get(each.id)) for each in shown],
+            "hasMore": len(shown) < len(known),
         }
 
     def _outlines(self, ids: Iterable[str]) -> Iterator[Job]:
@@ -109,6 +125,60 @@ class View:
                 job = self._state.jobs.outline(each)
             if job is not None and job.forgotten_at > now:
                 yield job
+
+
+class _Ended:
+    """The ids of an endpoint's jobs that ended last: behind a long queue, they are far back."""
+
+    def __init__(self) -> None:
+        self._completed: deque[str] = deque(maxlen=_COMPLETED)
+        self._failed: deque[str] = deque(maxlen=_FAILED)
+
+    def note(self, job: Job) -> None:
+        is_completed = job.status is JobStatus.COMPLETED
+        (self._completed if is_completed else self._failed).append(job.id)
+
+    def ids(self) -> Iterator[str]:
+        return chain(self._completed, self._failed)
+
+
+def _share(jobs: Iterable[Job], places: Mapping[str, int]) -> list[Job]:
+    """Returns those of an endpoint's jobs that are shown: some of each kind."""
+    running, waiting, completed, failed = [], [], [], []
+    for each in jobs:
+        match each.status:
+            case JobStatus.IN_PROGRESS:
+                running.append(each)
+            case JobStatus.IN_QUEUE:
+                waiting.append(each)
+            case JobStatus.COMPLETED:
+                completed.append(each)
+            case _:
+                failed.append(each)
+    waiting.sort(key=lambda each: (places.get(each.id, math.inf), each.queued_at))
+    for ended in (completed, failed):
+        ended.sort(key=lambda each: -(each.finished_at or 0))
+    last = waiting[_NEXT:][-_LAST:]
+    return [
+        *running[:_RUNNING],
+        *waiting[:_NEXT],
+        *last,
+        *completed[:_COMPLETED],
+        *failed[:_FAILED],
+    ]
+
+
+def _without_secrets(url: Any) -> str | None:
+    """Returns where a URL leads; who calls and what is asked may be as good as a password."""
+    if url is None:
+        return None
+    try:
+        parts = urlsplit(str(url))
+    except ValueError:
+        return "(no URL)"
+    user, at, host = parts.netloc.rpartition("@")
+    query = "?…" if parts.query or parts.fragment else ""
+    return f"{parts.scheme}://{'…@' if at and user else ''}{host}{parts.path}{query}"
 
 
 def _brief(job: Job) -> dict[str, Any]:
@@ -160,6 +230,6 @@ def _worker(worker: Worker) -> Mapping[str, Any]:
         "leaving": worker.leaving is not None,
         "version": worker.version,
         "startedAt": worker.started_at,
-        "jobs": sorted(worker.jobs)[:_NEWEST],
+        "jobs": sorted(worker.jobs)[:_RUNNING],
         "jobCount": len(worker.jobs),
     }

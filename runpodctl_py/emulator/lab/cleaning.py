@@ -7,8 +7,11 @@ is to be cleaned, and with what knowledge, is `removal.py`'s business.
 from __future__ import annotations
 
 import base64
+import codecs
 import re
+from contextlib import suppress
 from copy import copy
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote, urlencode
 
@@ -19,6 +22,7 @@ from runpodctl_py.emulator.lab.secret_names import (
     is_environment,
     is_secret_field,
     is_secret_name,
+    is_secret_option,
     is_webhook,
 )
 from runpodctl_py.emulator.lab.transcript import Body
@@ -38,7 +42,11 @@ _MOST_HEARD = 1000
 _TAKEN_OUT_OF_QUERY = "api_key"
 
 # Bounded where they could begin anywhere: texts may be megabytes without a space.
-_KEYS = re.compile(r"\b(?:rpa_[A-Za-z0-9_]{16,}|hf_[A-Za-z0-9]{20,})")
+_KEYS = re.compile(
+    r"\b(?:rpa_[A-Za-z0-9_]{16,}|hf_[A-Za-z0-9]{20,}|gh[opsru]_[A-Za-z0-9]{20,}"
+    r"|github_pat_[A-Za-z0-9_]{20,}|sk-(?=[A-Za-z_-]{0,60}[0-9])[A-Za-z0-9_-]{20,})"
+)
+_BEGINNINGS_OF_KEYS = ("rpa_", "hf_", "gho_", "ghp_", "ghs_", "ghr_", "ghu_", "github_", "sk-")
 _BEARER = re.compile(r"\b(Bearer\s+)[A-Za-z0-9._~+/=-]{8,}")
 _URL = re.compile(r"(?<![A-Za-z0-9+.-])[A-Za-z][A-Za-z0-9+.-]{0,30}://[^\s\"'<>\\]+")
 _USER = re.compile(r"(?<=://)[^/?#@]{0,2000}:[^/?#]{0,2000}@")
@@ -48,7 +56,11 @@ _ASSIGNED = re.compile(r"(?<!\w)([A-Za-z_]\w{0,200})=(\"[^\"]*\"|'[^']*'|\S+)")
 _OPTION = re.compile(
     r"(?<![\w-])(--?[A-Za-z][A-Za-z0-9_-]{0,200})([= ]\s*)(\"[^\"]*\"|'[^']*'|[^\s-]\S*)"
 )
-_TORN_FIELD = re.compile(r'"([^"\\]*(?:\\.[^"\\]*)*)"(\s*:\s*)"([^"\\]*(?:\\.[^"\\]*)*)("?)')
+_TORN_FIELD = re.compile(
+    r'(?<!\\)"([^"\\]*+(?:\\.[^"\\]*+)*+)"(\s*+:\s*+)"([^"\\]*+(?:\\.[^"\\]*+)*+)("?)'
+)
+_BEGIN_OF_JSON = re.compile(r'\s*+(?:\{\s*+(?:"|\Z)|\[\s*+(?:["{\[]|\Z))')
+_UTF8 = codecs.getincrementaldecoder("utf-8")
 
 
 def kept(headers: Mapping[str, str]) -> dict[str, str]:
@@ -119,7 +131,7 @@ class Cleaning:
             text = _URL.sub(_without_credentials, text)
             for address, name in self._addresses:
                 text = address.sub(name, text)
-        if "rpa_" in text or "hf_" in text:
+        if any(each in text for each in _BEGINNINGS_OF_KEYS):
             text = _KEYS.sub(REMOVED, text)
         return _BEARER.sub(rf"\g<1>{REMOVED}", text) if "Bearer" in text else text
 
@@ -153,18 +165,39 @@ class Cleaning:
         if body.kind == "json":
             return Body("json", self.value(body.value))
         if body.kind == "text":
-            lines = body.value.split("\n")
-            return Body("text", "\n".join(map(self._line, lines)))
+            return Body("text", self._text(body.value))
         content = body.content()
+        with suppress(UnicodeDecodeError):
+            # It may be a text that broke off within a letter.
+            return Body("text", self._text(_UTF8().decode(content)))
+        if _BEGIN_OF_JSON.match(content.lstrip()[:100].decode(errors="replace")):
+            return Body("text", REMOVED)
         for each in self._known:
             content = content.replace(each.encode(), REMOVED.encode())
         return Body("base64", base64.b64encode(content).decode("ascii"))
 
+    def _text(self, text: str) -> str:
+        """Returns a text: lines of any kind, the events of a stream, or JSON, and half of it."""
+        may_be_torn, lines = _BEGIN_OF_JSON.match(text) is not None, []
+        for line in text.split("\n"):
+            new = self._line(line)
+            lines.append(new)
+            if may_be_torn and new == REMOVED:
+                # It goes on for more than a line.
+                break
+        return "\n".join(lines)
+
     def _line(self, line: str) -> str:
-        """Returns a line of text, which may be an event of a stream, JSON, or half of it."""
-        begin = len("data: ") if line.startswith("data: ") else 0
-        head, text = line[:begin], line[begin:]
-        return head + (self._embedded(text) or _TORN_FIELD.sub(self._torn, self.cleaned(text)))
+        """Returns a line; of JSON that broke off, nobody knows which secrets are in it."""
+        text = line.removeprefix("data:").removeprefix(" ")
+        head = line[: len(line) - len(text)]
+        if (whole := self._embedded(text)) is not None:
+            return head + whole
+        return head + (REMOVED if _BEGIN_OF_JSON.match(text) else self._words(self._fields(text)))
+
+    def _fields(self, text: str) -> str:
+        """Returns a text without the secrets in fields of JSON that stand in it."""
+        return _TORN_FIELD.sub(self._torn, self.cleaned(text))
 
     def _embedded(self, text: str) -> str | None:
         """Returns a text that is JSON, as it was if nothing is taken out; None if it is none."""
@@ -180,7 +213,8 @@ class Cleaning:
     def _torn(self, match: re.Match[str]) -> str:
         """Returns a field of JSON that is not whole: of a pair's value, nobody knows the name."""
         name, colon, _, end = match.groups()
-        if name.lower() in {"value", "password"} or is_secret_name(name) or is_webhook(name):
+        is_secret = is_secret_field(name) or is_secret_name(name) or is_webhook(name)
+        if is_secret or name.lower() in {"value", "user", "username"}:
             return f'"{name}"{colon}"{REMOVED}{end}'
         return match[0]
 
@@ -190,7 +224,10 @@ class Cleaning:
         """Returns a JSON value without secrets."""
         match value:
             case str():
-                return self._embedded(value) or self.cleaned(value)
+                if (whole := self._embedded(value)) is not None:
+                    return whole
+                torn = _BEGIN_OF_JSON.match(value)
+                return self._fields(value) if torn else self.cleaned(value)
             case list():
                 return [self.value(each) for each in value]
             case dict():
@@ -215,10 +252,11 @@ class Cleaning:
             )
         if name == "username":
             return "password" in named
-        if name == "token" and self._is_word(value):
+        if name == "token" and ("logprob" in named or self._is_word(value)):
             return False
-        # A number of tokens is none, either.
-        return is_secret_field(name) and not (isinstance(value, int | float) and "oken" in name)
+        # A number of tokens is none, either, nor is that of a pass over something.
+        is_number = isinstance(value, int | float) and name.lower().endswith(("token", "pass"))
+        return is_secret_field(name) and not is_number
 
     def taken(self, value: Any, *, is_clear: bool = True) -> Any:
         """Returns a secret's form without its content.
@@ -233,10 +271,15 @@ class Cleaning:
         return self.value(removed(value))
 
     def hear(self, value: Any) -> None:
-        """Notes what is secret, for answers that repeat it."""
+        """Notes what is secret in a request, for answers that repeat it.
+
+        Not in an answer, where it may be words about a secret: `{"password": "is required"}`.
+        """
         match value:
-            case str() if len(value) >= _SHORTEST and value != REMOVED:
-                if len(self._heard) < _MOST_HEARD:
+            case _ if self.is_answer:
+                return
+            case str():
+                if _looks_like_a_secret(value) and len(self._heard) < _MOST_HEARD:
                     self._heard.add(value)
             case list():
                 for each in value:
@@ -283,7 +326,7 @@ class Cleaning:
                 ]
             case str():
                 return self._embedded_environment(value) or _ASSIGNED.sub(
-                    _without_value, self.cleaned(value)
+                    self._without_value, self.cleaned(value)
                 )
         return value
 
@@ -313,20 +356,39 @@ class Cleaning:
         if isinstance(value, list):
             # Joined as they would be typed, so that an option has its value beside it.
             texts = [self._command(each) for each in value]
-            return [
-                REMOVED
-                if at and isinstance(each, str) and _is_secret_option(texts[at - 1])
-                else each
-                for at, each in enumerate(texts)
-            ]
+            for at, (before, each) in enumerate(pairwise(texts), start=1):
+                if isinstance(each, str) and is_secret_option(before):
+                    texts[at] = self.taken(each, is_clear=is_secret_field(before))
+            return texts
         if not isinstance(value, str):
             return self.value(value)
-        text = _ASSIGNED.sub(_without_value, self.cleaned(value))
-        return _OPTION.sub(_without_option, text)
+        return self._words(self.cleaned(value))
+
+    def _words(self, text: str) -> str:
+        """Returns a text without the values of options and variables in it that look secret."""
+        return _OPTION.sub(self._without_option, _ASSIGNED.sub(self._without_value, text))
+
+    def _without_value(self, match: re.Match[str]) -> str:
+        name, value = match.groups()
+        return f"{name}={self._word_taken(name, value)}" if is_secret_name(name) else match[0]
+
+    def _without_option(self, match: re.Match[str]) -> str:
+        name, between, value = match.groups()
+        if not is_secret_name(name):
+            return match[0]
+        return f"{name}{between}{self._word_taken(name, value)}"
+
+    def _word_taken(self, name: str, value: str) -> str:
+        """Returns what stands for a value on a command line."""
+        if is_secret_field(name):
+            self.hear(value.strip("\"'"))
+        return REMOVED
 
 
-def _is_secret_option(word: Any) -> bool:
-    return isinstance(word, str) and word.startswith("-") and is_secret_name(word)
+def _looks_like_a_secret(text: str) -> bool:
+    """Returns whether a text may be taken out wherever it stands: it is long, and no words."""
+    is_word = not any(map(str.isalpha, text)) or not any(map(str.isdigit, text))
+    return len(text) >= _SHORTEST and not is_word and not any(map(str.isspace, text))
 
 
 def _without_credentials(match: re.Match[str]) -> str:
@@ -337,11 +399,3 @@ def _without_credentials(match: re.Match[str]) -> str:
 
 def _without_parameter(match: re.Match[str]) -> str:
     return f"{match[1]}={REMOVED}" if is_secret_name(match[1]) else match[0]
-
-
-def _without_value(match: re.Match[str]) -> str:
-    return f"{match[1]}={REMOVED}" if is_secret_name(match[1]) else match[0]
-
-
-def _without_option(match: re.Match[str]) -> str:
-    return f"{match[1]}{match[2]}{REMOVED}" if is_secret_name(match[1]) else match[0]

@@ -30,9 +30,6 @@ MOST_WAITING_BYTES = 64 * 1024 * 1024
 CUT_OFF = "cutOff"
 """The one field of the last line that a reader gets who was too slow."""
 
-_STOPPING = "exchanges"
-"""The bell that streams listen to; nobody rings it but the emulator's end."""
-
 
 class ExchangeApi:
     """The operations on exchanges.
@@ -68,7 +65,7 @@ class ExchangeApi:
         return bodies.answer({})
 
     async def _lines(self, name: str) -> AsyncIterator[str]:
-        with self._bells.listen(_STOPPING) as bell:
+        with self._bells.listen_to_end() as bell:
             stream = _Stream(bell, self._most_waiting_bytes)
             self._streams[name] = stream
             self._recording.listeners.append(stream)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-from contextlib import asynccontextmanager
+from collections import Counter
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING
@@ -18,20 +19,23 @@ import httpx
 
 from runpodctl_py.emulator.lab.connection import hang_up
 from runpodctl_py.emulator.lab.injection import Upload
-from runpodctl_py.emulator.lab.recording import is_of_users, key_of
-from runpodctl_py.emulator.lab.refusals import is_graphql, is_rest, refusal
+from runpodctl_py.emulator.lab.paths import is_graphql, is_of_users, is_rest
+from runpodctl_py.emulator.lab.recording import UNREACHED, key_of
+from runpodctl_py.emulator.lab.refusals import refusal
 from runpodctl_py.emulator.lab.removal import PLACEHOLDER
+from runpodctl_py.errors import EmulatorError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
 
     from starlette.types import Receive, Scope, Send
 
 _TIMEOUT = httpx.Timeout(connect=10.0, read=360.0, write=120.0, pool=None)
 """RunPod holds a request for 300 s at most (API reference 4.1)."""
 
-_LIMITS = httpx.Limits(max_connections=100, max_keepalive_connections=20)
-"""Each held request needs one, and nobody knows how many the recorded client holds."""
+_LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=20)
+_MOST_AT_ONCE = 32
+"""How many requests one client of httpx sends at once; with more than 48 it collapses."""
 
 _NOT_PASSED_ON = frozenset(
     {
@@ -39,11 +43,11 @@ _NOT_PASSED_ON = frozenset(
         *("connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "te"),
         *("trailer", "transfer-encoding", "upgrade", "host", "content-length"),
         # What is done anew here, and what belongs to RunPod's own edge.
-        *("accept-encoding", "authorization", "cookie", "set-cookie"),
+        *("accept-encoding", "cookie", "set-cookie"),
     }
 )
-_DECODED = "content-encoding"
-"""What answers no longer have when httpx has read them."""
+_NOT_IN_ANSWERS = frozenset({*_NOT_PASSED_ON, "content-encoding", "date", "server"})
+"""httpx has decoded them, and it is another server that gives them."""
 _OF_THIS_MACHINE = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
@@ -88,21 +92,22 @@ class Forwarding:
         hosts: Where to.
         key: The account's, which RunPod gets.
         token: The key that whoever asks here has to send.
-        client: Sends.
+        senders: Send.
     """
 
-    def __init__(self, hosts: Hosts, key: str, token: str, client: httpx.AsyncClient) -> None:
+    def __init__(self, hosts: Hosts, key: str, token: str, senders: _Senders) -> None:
         self._hosts = hosts
         self._key = key
         self._token = token
-        self._client = client
+        self._senders = senders
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serves one request; when its client hangs up, RunPod is not waited for any more."""
         path, upload = scope["path"], Upload(receive)
         if not await upload.read():
             return
-        if not is_of_users(path):
+        # httpx would fold these, and RunPod's server might: they lead elsewhere than they say.
+        if not is_of_users(path) or not {".", ".."}.isdisjoint(path.split("/")):
             words = f"there is nothing at {path} that could be passed on to RunPod"
             await refusal(path, HTTPStatus.NOT_FOUND, words)(scope, receive, send)
             return
@@ -111,7 +116,7 @@ class Forwarding:
             words = "this recording has a key of its own, RUNPOD_API_KEY: send that one"
             await refusal(path, HTTPStatus.UNAUTHORIZED, words)(scope, receive, send)
             return
-        request = self._request(scope, upload.body(), is_authorized=bool(given))
+        request = self._request(scope, upload.body())
         passing = asyncio.ensure_future(self._pass_on(request, scope, receive, send))
         leaving = asyncio.ensure_future(_left(receive))
         try:
@@ -124,32 +129,51 @@ class Forwarding:
         if not passing.cancelled() and passing.result():
             await hang_up(scope, receive)
 
-    def _request(self, scope: Scope, body: bytes, *, is_authorized: bool) -> httpx.Request:
+    def _request(self, scope: Scope, body: bytes) -> httpx.Request:
+        """Returns what RunPod gets: with its key where ours stood, and in the same form."""
         path = scope.get("raw_path", scope["path"].encode()).decode("ascii").partition("?")[0]
         query = [
-            (name, value)
-            for name, value in parse_qsl(scope["query_string"].decode("latin-1"), True)  # noqa: FBT003 - its only name for it is long
-            if name != "api_key"
+            (name, self._key if name == "api_key" else value)
+            for name, value in parse_qsl(
+                scope["query_string"].decode("latin-1"), keep_blank_values=True
+            )
         ]
+        token, key = self._token.encode(), self._key.encode()
         headers = [
-            (name, value)
+            (name, value.replace(token, key) if name.lower() == b"authorization" else value)
             for name, value in scope["headers"]
             if name.decode("latin-1").lower() not in _NOT_PASSED_ON
         ]
-        if is_authorized:
-            headers.append((b"authorization", f"Bearer {self._key}".encode()))
         # What is compressed could not be read in a transcript.
         headers.append((b"accept-encoding", b"identity"))
         url = self._hosts.url(path) + (f"?{urlencode(query)}" if query else "")
-        return self._client.build_request(scope["method"], url, headers=headers, content=body)
+        return httpx.Request(
+            scope["method"],
+            url,
+            headers=headers,
+            content=body,
+            extensions={"timeout": _TIMEOUT.as_dict()},
+        )
 
     async def _pass_on(
         self, request: httpx.Request, scope: Scope, receive: Receive, send: Send
     ) -> bool:
         """Passes a request and its answer on; returns whether that one broke off."""
+        with self._senders.lent() as sender:
+            return await self._pass_on_by(sender, request, scope, receive, send)
+
+    async def _pass_on_by(
+        self,
+        sender: httpx.AsyncClient,
+        request: httpx.Request,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+    ) -> bool:
         try:
-            response = await self._client.send(request, stream=True)
+            response = await sender.send(request, stream=True)
         except httpx.HTTPError as error:
+            scope[UNREACHED] = True
             words = f"{request.url.host} did not answer: {str(error) or type(error).__name__}"
             await refusal(scope["path"], HTTPStatus.BAD_GATEWAY, words)(scope, receive, send)
             return False
@@ -161,7 +185,7 @@ class Forwarding:
                     "headers": [
                         (name.lower(), value)
                         for name, value in response.headers.raw
-                        if name.decode("latin-1").lower() not in {*_NOT_PASSED_ON, _DECODED}
+                        if name.decode("latin-1").lower() not in _NOT_IN_ANSWERS
                     ],
                 }
             )
@@ -180,13 +204,58 @@ async def _left(receive: Receive) -> None:
         pass
 
 
+class _Senders:
+    """As many clients as what is held at once needs.
+
+    Args:
+        trust_env: Whether a proxy may be between.
+        opened: Closes them.
+    """
+
+    def __init__(self, *, trust_env: bool, opened: AsyncExitStack) -> None:
+        self._trust_env = trust_env
+        # Read once: it takes longer than all else that a client needs.
+        self._certificates = httpx.create_ssl_context(trust_env=trust_env)
+        self._opened = opened
+        self._lent: Counter[httpx.AsyncClient] = Counter()
+
+    @contextmanager
+    def lent(self) -> Iterator[httpx.AsyncClient]:
+        """Yields one for a request; nobody knows how many the recorded client holds open."""
+        sender = next((each for each, n in self._lent.items() if n < _MOST_AT_ONCE), None)
+        if sender is None:
+            sender = self._another()
+        self._lent[sender] += 1
+        try:
+            yield sender
+        finally:
+            self._lent[sender] -= 1
+
+    def _another(self) -> httpx.AsyncClient:
+        sender = httpx.AsyncClient(
+            timeout=_TIMEOUT,
+            limits=_LIMITS,
+            follow_redirects=False,
+            trust_env=self._trust_env,
+            verify=self._certificates,
+        )
+        self._opened.push_async_callback(sender.aclose)
+        return sender
+
+
 @asynccontextmanager
 async def forwarding(hosts: Hosts, key: str, token: str) -> AsyncIterator[Forwarding]:
-    """Yields an app that passes requests on as long as the block lasts."""
-    async with httpx.AsyncClient(
-        timeout=_TIMEOUT,
-        limits=_LIMITS,
-        follow_redirects=False,
-        trust_env=not hosts.are_here,
-    ) as client:
-        yield Forwarding(hosts, key, token, client)
+    """Yields an app that passes requests on as long as the block lasts.
+
+    Raises:
+        EmulatorError: The certificates by which RunPod is known cannot be read.
+    """
+    async with AsyncExitStack() as opened:
+        try:
+            senders = _Senders(trust_env=not hosts.are_here, opened=opened)
+        except OSError as error:
+            raise EmulatorError(
+                f"The certificates of this machine cannot be read: {error}",
+                hint="SSL_CERT_FILE and SSL_CERT_DIR say where they are, if they are set.",
+            ) from error
+        yield Forwarding(hosts, key, token, senders)

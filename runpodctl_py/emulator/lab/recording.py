@@ -7,18 +7,20 @@ listens, a request is passed on as it is.
 
 from __future__ import annotations
 
+import re
 import time
+import zlib
 from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
 
-from runpodctl_py.emulator.control.model import RESERVED_IDS
 from runpodctl_py.emulator.lab.cleaning import kept
 from runpodctl_py.emulator.lab.connection import told_of_hang_up
 from runpodctl_py.emulator.lab.injection import Upload
+from runpodctl_py.emulator.lab.paths import is_of_users
 from runpodctl_py.emulator.lab.removal import PLACEHOLDER, Removal
+from runpodctl_py.emulator.lab.secret_names import REMOVED
 from runpodctl_py.emulator.lab.transcript import Answer, Body, Exchange, Request
-from runpodctl_py.emulator.workers import api as worker_api
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -31,7 +33,13 @@ _MOST_BYTES = 32 * 1024 * 1024
 """How much of an answer is kept; a longer one looks as if it had broken off."""
 
 _HTTP_CLIENT_CLOSED_REQUEST = 499
-_WORKERS = frozenset(path.partition("/")[0] for path in worker_api.OPERATIONS)
+_STREAM = "text/event-stream"
+_KNOWN_ENCODINGS = frozenset({"gzip", "x-gzip", "deflate"})
+_BEARER = re.compile(r"\Abearer\s+", re.IGNORECASE)
+
+
+UNREACHED = "runpodctl_py.unreached"
+"""Set in a request's scope by an app that had no answer to pass on: what it says is its own."""
 
 
 class Recording:
@@ -67,9 +75,10 @@ class Recording:
         upload = Upload(receive)
         if not await upload.read():
             return
-        capture = _Capture(send, lambda: self._tell(listeners, scope, upload, capture))
+        capture = _Capture(send, lambda: self._tell(listeners, own, upload, capture))
+        own = told_of_hang_up(scope, capture.end)
         try:
-            await app(told_of_hang_up(scope, capture.end), upload, capture)
+            await app(own, upload, capture)
         except BaseException:
             capture.end()
             raise
@@ -84,7 +93,7 @@ class Recording:
         headers = _headers(scope["headers"])
         exchange = Exchange(
             request_of(scope, upload.body()),
-            capture.answer(),
+            None if UNREACHED in scope else capture.answer(),
             capture.began_at,
             time.monotonic() - capture.began,
         )
@@ -98,25 +107,15 @@ class Recording:
         return Removal(known, {own_address(scope): PLACEHOLDER}, self._upstream, self._heard)
 
 
-def is_of_users(path: str) -> bool:
-    """Returns whether a path belongs to an API that RunPod's clients ask, and no worker."""
-    first, _, rest = path.strip("/").partition("/")
-    if first == "graphql":
-        return True
-    endpoint_id, _, operation = rest.partition("/")
-    return first == "v2" and (
-        endpoint_id in RESERVED_IDS or operation.partition("/")[0] not in _WORKERS
-    )
-
-
 def request_of(scope: Scope, body: bytes) -> Request:
     """Returns a request as a transcript has it, its secrets still in it."""
+    headers = _headers(scope["headers"])
     return Request(
         scope["method"],
         scope["path"],
         scope["query_string"].decode("latin-1"),
-        kept(_headers(scope["headers"])),
-        Body.of(body),
+        kept(headers),
+        _body(body, headers),
     )
 
 
@@ -131,8 +130,27 @@ def key_of(scope: Scope, headers: Mapping[str, str] | None = None) -> frozenset[
     """Returns the key that a client sent, in either of the two places (API reference 1.1)."""
     given = (_headers(scope["headers"]) if headers is None else headers).get("authorization", "")
     query = parse_qs(scope["query_string"].decode("latin-1"))
-    keys = {given.removeprefix("Bearer ").strip(), *query.get("api_key", ())}
+    keys = {_BEARER.sub("", given).strip(), *query.get("api_key", ())}
     return frozenset(key for key in keys if key)
+
+
+def _body(content: bytes, headers: Mapping[str, str]) -> Body | None:
+    """Returns a body as it can be looked through; of what is compressed otherwise, nothing."""
+    encoding = headers.get("content-encoding", "identity").strip().lower()
+    if encoding == "identity" or not content:
+        return Body.of(content)
+    plain = _decompressed(content) if encoding in _KNOWN_ENCODINGS else None
+    return Body("text", REMOVED) if plain is None else Body.of(plain)
+
+
+def _decompressed(content: bytes) -> bytes | None:
+    """Returns what is compressed, or None if it is not whole, or grows beyond measure."""
+    reader = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)  # 32: zlib or gzip, as it begins.
+    try:
+        plain = reader.decompress(content, _MOST_BYTES)
+    except zlib.error:
+        return None
+    return plain if reader.eof and not reader.unused_data else None
 
 
 def _headers(raw: list[tuple[bytes, bytes]]) -> dict[str, str]:
@@ -179,15 +197,18 @@ class _Capture:
         """Returns what the client got."""
         if self.status is None:
             return None
-        body = Body.of(b"".join(self._parts))
+        body = _body(b"".join(self._parts), self._headers)
         return Answer(self.status, kept(self._headers), body, broke_off=not self._is_whole)
 
     def leave(self) -> None:
         """Tells that the app is done: what is not whole by now, the client did not wait for.
 
-        Of a stream it got what it wanted: OpenAI's client hangs up when it has read `[DONE]`.
+        Of a stream it got what it wanted: OpenAI's client hangs up when it has read `[DONE]`. Half
+        of any other answer was none.
         """
-        if not self._has_ended and self.status is not None:
+        if not self._headers.get("content-type", "").startswith(_STREAM):
+            self._has_ended = True
+        elif not self._has_ended:
             self._is_whole = self._size_bytes <= _MOST_BYTES
             self.end()
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from runpodctl_py.emulator import bodies
-from runpodctl_py.emulator.control.model import RESERVED_IDS
+from runpodctl_py.emulator.lab.paths import is_graphql, is_rest
 from runpodctl_py.emulator.rest.problems import ProblemError
 
 if TYPE_CHECKING:
@@ -35,14 +35,3 @@ def refusal(path: str, status: HTTPStatus, words: str) -> Response:
         error = {"message": words, "type": status.phrase, "code": status, "param": None}
         return bodies.answer({"error": error}, status)
     return bodies.answer({"error": words}, status)
-
-
-def is_graphql(path: str) -> bool:
-    """Returns whether GraphQL was asked."""
-    return path.strip("/") == "graphql"
-
-
-def is_rest(path: str) -> bool:
-    """Returns whether REST v2 was asked, which has words where others have an endpoint's id."""
-    version, _, rest = path.strip("/").partition("/")
-    return version == "v2" and rest.partition("/")[0] in RESERVED_IDS

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from runpodctl_py.emulator.lab import removal_graphql
 from runpodctl_py.emulator.lab.cleaning import Cleaning
+from runpodctl_py.emulator.lab.paths import is_graphql
 from runpodctl_py.emulator.lab.secret_names import REMOVED
 from runpodctl_py.emulator.lab.transcript import Body
 
@@ -61,7 +62,7 @@ class Removal:
         """Returns a request as it may be written down, and compared with others that may."""
         text = Cleaning(self.known, self.addresses, self.heard)
         body = request.body
-        if removal_graphql.is_graphql(request.path) and body is not None:
+        if is_graphql(request.path) and body is not None:
             body = _graphql_body(body, text)
         else:
             body = text.body(body, values_are_secret=_keeps_secrets(request.path))
@@ -76,7 +77,7 @@ class Removal:
     def answer(self, answer: Answer, request: Request) -> Answer:
         """Returns the answer to a request as it may be written down."""
         aliases, values_are_secret = {}, _keeps_secrets(request.path)
-        if removal_graphql.is_graphql(request.path):
+        if is_graphql(request.path):
             found = [removal_graphql.read(each) for each in _documents(request.body)]
             aliases = {alias: name for each in found for alias, name in each.aliases.items()}
             values_are_secret = any(each.values_are_secret for each in found)
@@ -126,15 +127,21 @@ def _graphql_operation(value: Any, text: Cleaning) -> Any:
     # Every operation by itself: what a variable means, its own document says.
     inside = text.with_secret_values() if found.values_are_secret else text
     if isinstance(variables, dict):
-        variables = {
-            name: inside.taken(each) if name in found.secret_variables else inside.field(name, each)
-            for name, each in variables.items()
-        }
+        variables = {name: _variable(name, each, found, inside) for name, each in variables.items()}
     else:
         variables = inside.value(variables)
     rest = {name: inside.field(name, each) for name, each in value.items() if name != "query"}
-    document = removal_graphql.cleaned(value["query"], text.cleaned)
+    document = removal_graphql.cleaned(value["query"], text.cleaned, text.field)
     for each in found.secrets:
         inside.hear(each)
     given = {"variables": variables} if "variables" in value else {}
     return {**rest, "query": document, **given}
+
+
+def _variable(name: str, value: Any, found: removal_graphql.Found, text: Cleaning) -> Any:
+    """Returns the value of a variable: its own name decides, and the fields that it stands in."""
+    if name in found.secret_variables:
+        return text.taken(value)
+    for each in (name, *sorted(found.variables_fields.get(name, ()))):
+        value = text.field(each, value)
+    return value

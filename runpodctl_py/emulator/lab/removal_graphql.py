@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from graphql import (
@@ -27,14 +28,16 @@ from graphql import (
 
 from runpodctl_py.emulator.lab.secret_names import (
     REMOVED,
+    is_command,
     is_environment,
     is_secret_field,
     is_secret_name,
+    is_secret_option,
     is_webhook,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
 
     from graphql import DocumentNode, ValueNode
 
@@ -48,20 +51,17 @@ class Found:
 
     Args:
         secret_variables: The variables that stand where a secret does.
+        variables_fields: For others, the fields or arguments that they stand in, if these decide.
         aliases: The fields' names in the answer, where they are not their own.
         values_are_secret: Whether every `value` is a secret.
         secrets: Those in its text that are clearly secrets, by their names.
     """
 
     secret_variables: frozenset[str] = frozenset()
+    variables_fields: Mapping[str, Collection[str]] = field(default_factory=dict)
     aliases: Mapping[str, str] = field(default_factory=dict)
     values_are_secret: bool = False
     secrets: frozenset[str] = frozenset()
-
-
-def is_graphql(path: str) -> bool:
-    """Returns whether requests to this path carry documents."""
-    return path.strip("/") == "graphql"
 
 
 def read(document: str) -> Found:
@@ -72,18 +72,20 @@ def read(document: str) -> Found:
     finder = _found_in(parsed)
     return Found(
         frozenset(finder.variables),
+        finder.variables_fields,
         finder.aliases,
         finder.values_are_secret,
         frozenset(each.value for each in finder.secrets - finder.doubtful),
     )
 
 
-def cleaned(document: str, text: Callable[[str], str]) -> str:
+def cleaned(document: str, text: Callable[[str], str], of_field: Callable[[str, str], str]) -> str:
     """Returns a document without the secrets in its text.
 
     Args:
         document: The text; if it is no document, it may be anything, and all of it goes.
         text: Takes out what is secret in a text by itself.
+        of_field: Takes out what is secret in the text of a field, by its name.
     """
     parsed = _parsed(document)
     if parsed is None:
@@ -91,7 +93,12 @@ def cleaned(document: str, text: Callable[[str], str]) -> str:
     finder = _found_in(parsed)
     parts, at = [], 0
     for node in sorted({*finder.secrets, *finder.texts}, key=_start):
-        new = REMOVED if node in finder.secrets else finder.new_text(node, text)
+        if node in finder.secrets:
+            new = REMOVED
+        elif node in finder.texts_fields:
+            new = of_field(finder.texts_fields[node], node.value)
+        else:
+            new = text(node.value)
         if _start(node) < at or new == node.value:
             continue
         parts += [document[at : _start(node)], json.dumps(new)]
@@ -117,6 +124,7 @@ def _found_in(parsed: DocumentNode) -> _Finder:
     finder = _Finder(values_are_secret=not _MAKES_SECRETS.isdisjoint(names.fields))
     finder.aliases = names.aliases
     visit(parsed, finder)
+    finder.look_at_defaults()
     return finder
 
 
@@ -137,7 +145,12 @@ class _Names(Visitor):
 def _matters(name: str) -> bool:
     """Returns whether a field's name decides about secrets; another of its alias does not."""
     of_pairs = {"key", "name", "value", "username"}
-    return name in of_pairs or is_environment(name) or is_secret_field(name)
+    return name in of_pairs or _decides(name) or is_secret_field(name)
+
+
+def _decides(name: str) -> bool:
+    """Returns whether texts in a field of this name have forms of their own for secrets."""
+    return is_environment(name) or is_webhook(name) or is_command(name)
 
 
 class _Finder(Visitor):
@@ -151,11 +164,18 @@ class _Finder(Visitor):
         self.secrets: set[StringValueNode] = set()
         self.doubtful: set[StringValueNode] = set()
         self.texts: set[StringValueNode] = set()
-        self._webhooks: set[StringValueNode] = set()
+        self.texts_fields: dict[StringValueNode, str] = {}
+        self.variables_fields: dict[str, set[str]] = {}
+        self._defaults: dict[str, ValueNode] = {}
 
-    def new_text(self, node: StringValueNode, text: Callable[[str], str]) -> str:
-        """Returns what a text is without its secrets."""
-        return REMOVED if node in self._webhooks else text(node.value)
+    def look_at_defaults(self) -> None:
+        """Treats the defaults of variables as what stands in their places; call it last."""
+        for variable, value in self._defaults.items():
+            self._named(variable, value)
+            if variable in self.variables:
+                self._secret(value)
+            for name in self.variables_fields.get(variable, ()):
+                self._named(name, value)
 
     def enter_string_value(self, node: StringValueNode, *_: object) -> None:
         self.texts.add(node)
@@ -165,7 +185,7 @@ class _Finder(Visitor):
 
     def enter_variable_definition(self, node: VariableDefinitionNode, *_: object) -> None:
         if node.default_value is not None:
-            self._named(node.variable.name.value, node.default_value)
+            self._defaults[node.variable.name.value] = node.default_value
 
     def enter_object_value(self, node: ObjectValueNode, *_: object) -> None:
         fields = {each.name.value: each.value for each in node.fields}
@@ -190,11 +210,29 @@ class _Finder(Visitor):
     def _named(self, name: str, value: ValueNode) -> None:
         if is_secret_field(name) or (name == "value" and self.values_are_secret):
             self._secret(value)
-        elif is_webhook(name) and isinstance(value, StringValueNode):
-            self._webhooks.add(value)
-        elif is_environment(name) and isinstance(value, ObjectValueNode):
-            for each in value.fields:
-                self._variable(each)
+        elif _decides(name):
+            if is_environment(name) and isinstance(value, ObjectValueNode):
+                for each in value.fields:
+                    self._variable(each)
+            if is_command(name) and isinstance(value, ListValueNode):
+                self._words(value)
+            for inner in _leaves(value, into_objects=is_webhook(name)):
+                self._decided_by(name, inner)
+
+    def _decided_by(self, name: str, value: ValueNode) -> None:
+        """Notes a text or a variable in a field whose name decides about it."""
+        if isinstance(value, StringValueNode):
+            self.texts_fields[value] = name
+        elif isinstance(value, VariableNode):
+            self.variables_fields.setdefault(value.name.value, set()).add(name)
+
+    def _words(self, command: ListValueNode) -> None:
+        """Notes what follows an option that has a secret for its value."""
+        for before, value in pairwise(command.values):
+            if isinstance(before, StringValueNode) and is_secret_option(before.value):
+                self._secret(value)
+                if isinstance(value, StringValueNode) and not is_secret_field(before.value):
+                    self.doubtful.add(value)
 
     def _variable(self, node: ObjectFieldNode) -> None:
         if is_secret_name(node.name.value):
@@ -215,3 +253,16 @@ class _Finder(Visitor):
             case ObjectValueNode():
                 for field_node in value.fields:
                     self._secret(field_node.value)
+
+
+def _leaves(value: ValueNode, *, into_objects: bool) -> Iterator[ValueNode]:
+    """Yields a value, or those in its lists, and in its objects if wanted."""
+    match value:
+        case ListValueNode():
+            for each in value.values:
+                yield from _leaves(each, into_objects=into_objects)
+        case ObjectValueNode() if into_objects:
+            for field_node in value.fields:
+                yield from _leaves(field_node.value, into_objects=into_objects)
+        case _:
+            yield value

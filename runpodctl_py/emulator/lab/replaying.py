@@ -26,8 +26,9 @@ from runpodctl_py import __version__
 from runpodctl_py.emulator import bodies
 from runpodctl_py.emulator.lab.connection import hang_up
 from runpodctl_py.emulator.lab.injection import Upload
+from runpodctl_py.emulator.lab.paths import is_graphql, is_rest
 from runpodctl_py.emulator.lab.recording import key_of, own_address, request_of
-from runpodctl_py.emulator.lab.refusals import is_graphql, is_rest, refusal
+from runpodctl_py.emulator.lab.refusals import refusal
 from runpodctl_py.emulator.lab.removal import PLACEHOLDER, Removal
 
 if TYPE_CHECKING:
@@ -251,4 +252,6 @@ def _local(path: str) -> Response:
         return bodies.answer({"version": __version__, "endpoints": []})
     if path == "/_local/time":
         return bodies.answer({"now": time.time(), "frozen": False, "ahead": 0.0})
+    if path == "/_local/faults":
+        return bodies.answer({"faults": []})
     return refusal(path, HTTPStatus.NOT_FOUND, "a replayed transcript has nothing of that kind")

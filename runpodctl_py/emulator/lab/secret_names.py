@@ -21,11 +21,12 @@ _LAST_WORDS = frozenset(
     {
         *("password", "passwd", "passphrase", "secret", "token", "credential", "credentials"),
         *("authorization", "cookie", "signature", "apikey", "accesskey", "secretkey"),
+        *("pwd", "pass"),
     }
 )
 _KINDS_OF_KEY = frozenset({"api", "access", "secret", "private", "auth", "signing", "encryption"})
-_ACCESS_IDS = (["access", "id"], ["access", "key", "id"])
-"""Who asks, in the credentials of S3 (API reference 4.2)."""
+_WHOLE_NAMES = (["access", "id"], ["access", "key", "id"], ["auth"])
+"""Who asks, in the credentials of S3 (API reference 4.2); a `registryAuth` is no secret itself."""
 
 
 def is_secret_name(name: str) -> bool:
@@ -43,7 +44,7 @@ def is_secret_field(name: str) -> bool:
         return False
     if words[-1] == "key":
         return not _KINDS_OF_KEY.isdisjoint(words[:-1])
-    return words[-1] in _LAST_WORDS or words in _ACCESS_IDS
+    return words[-1] in _LAST_WORDS or words in _WHOLE_NAMES
 
 
 def is_environment(name: str) -> bool:
@@ -59,4 +60,10 @@ def is_webhook(name: str) -> bool:
 
 def is_command(name: str) -> bool:
     """Returns whether a field holds words of a command line."""
-    return name in {"dockerArgs", "args", "cmd", "entrypoint", "startScript"}
+    plain = name.replace("_", "").lower().removeprefix("docker")
+    return plain in {"args", "cmd", "command", "entrypoint", "startcmd", "startscript"}
+
+
+def is_secret_option(word: object) -> bool:
+    """Returns whether the next word of a command line may be a secret."""
+    return isinstance(word, str) and word.startswith("-") and is_secret_name(word)

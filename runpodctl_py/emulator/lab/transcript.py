@@ -7,6 +7,7 @@ exchanges come from `recording.py`'s, and what is answered from them `replaying.
 from __future__ import annotations
 
 import base64
+import fcntl
 import json
 import os
 import shlex
@@ -306,7 +307,7 @@ class TranscriptFile:
         replace: Whether a file that is there may go.
 
     Raises:
-        ConflictError: There is one, and it may not.
+        ConflictError: There is one, and it may not; or another recording goes to it.
         UsageError: It cannot be written there.
     """
 
@@ -316,7 +317,7 @@ class TranscriptFile:
         """How many are in it."""
         self.failure: OSError | None = None
         """Why no more can be written."""
-        how = os.O_WRONLY | os.O_CREAT | (os.O_TRUNC if replace else os.O_EXCL)
+        how = os.O_WRONLY | os.O_CREAT | (0 if replace else os.O_EXCL)
         try:
             self._descriptor = os.open(path, how, 0o600)
         except FileExistsError as error:
@@ -324,13 +325,22 @@ class TranscriptFile:
         except OSError as error:
             raise UsageError(f"{path} cannot be written: {error.strerror}") from error
         if stat.S_ISREG(os.fstat(self._descriptor).st_mode):
-            # One that is replaced may have been open to others.
-            os.fchmod(self._descriptor, 0o600)
+            self._empty()
         self._size_bytes = 0
         self._write(header())
         if self.failure is not None:
             self.close()
             raise UsageError(f"{path} cannot be written: {self.failure.strerror}")
+
+    def _empty(self) -> None:
+        """Makes it empty and ours; one that is replaced may have been open to others."""
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            os.close(self._descriptor)
+            raise ConflictError(f"another recording is being written to {self.path}") from error
+        os.ftruncate(self._descriptor, 0)
+        os.fchmod(self._descriptor, 0o600)
 
     def add(self, exchange: Exchange) -> None:
         """Writes an exchange."""

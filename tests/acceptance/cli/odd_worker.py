@@ -20,6 +20,8 @@ def handler(job: dict[str, Any]) -> Any:
             return asked["output"]
         case "return bytes":
             return {"images": [base64.b64encode(b"\x89PNG\r\n\x1a\n" * asked["times"]).decode()]}
+        case "return text":
+            return {"text": asked["text"] * asked["times"]}
         case "print":
             sys.stdout.writelines(f"{asked['text']} {n}\n" for n in range(asked["times"]))
             sys.stdout.flush()
@@ -28,7 +30,7 @@ def handler(job: dict[str, Any]) -> Any:
             # It fails until the test has put the file there.
             return Path(asked["file"]).read_text()
         case "raise":
-            raise ValueError(asked["message"])
+            raise ValueError(asked["message"] * asked.get("times", 1))
         case "die":
             os._exit(3)
         case "wait for":

@@ -265,6 +265,7 @@ def test_faults_from_the_command_line(tmp_path: Path) -> None:
         assert [(each["fault"], each["struck"]) for each in listed] == [
             *(("health:404*1", 1), ("run:429*3", 0), ("status:drop@0.1", 0))
         ]
+        assert "3 faults set on purpose" in person.run("local", "status").stderr
         unknown = person.run("local", "faults", "clear", "run:429", "--json")
         assert (unknown.code, unknown.error["message"]) == (3, "No fault run:429 is set")
         some = person.run("local", "faults", "clear", "run:429*3")

@@ -98,12 +98,10 @@ def test_a_job_is_recorded_and_played_again(developer: Person, data: Path) -> No
     )
     assert again.code == 0, again.stderr
     assert again.stdout.splitlines()[0] == f"again/{kept.name}"
-    assert json.loads(again.stdout.splitlines()[-1]) == {
-        "file": "day.jsonl",
-        "answered": count,
-        "missed": [],
-        "exit_code": 0,
-    }
+    told = json.loads(again.stdout.splitlines()[-1])
+    # How often it asks while it waits depends on how fast the machine is.
+    assert 0 < told.pop("answered") <= count
+    assert told == {"file": "day.jsonl", "missed": [], "exit_code": 0}
     assert (developer.folder / "again" / kept.name).read_text() == report
     assert_nothing_is_left(data)
 
@@ -116,7 +114,7 @@ def test_the_command_decides_the_exit_code(listener: Person, recorded: Path) -> 
     assert "Nothing was recorded" in one.stderr
     other = listener.run("local", "replay", str(recorded), *fails)
     assert (other.code, other.stdout) == (7, "said\n")
-    assert "0 requests were answered" in other.stderr
+    assert "! Nobody asked for anything in" in other.stderr
     both = listener.run("local", "replay", str(recorded), "--", *ASKS, "/serverless", "/pods")
     assert both.code == 3
 
@@ -203,7 +201,12 @@ def test_a_recording_is_ended_by_a_signal(listener: Person, signum: signal.Signa
     listener.run("local", "exec", "--", *ASKS, "/serverless", "/templates")
     recorder.send_signal(signum)
     rest, _ = recorder.communicate(timeout=PATIENCE_S)
-    assert json.loads(rest) == {"file": "day.jsonl", "exchanges": 2, "exit_code": 0}
+    assert json.loads(rest) == {
+        "file": "day.jsonl",
+        "exchanges": 2,
+        "complete": True,
+        "exit_code": 0,
+    }
     assert (recorder.returncode, len(read(path).exchanges)) == (0, 2)
 
 
@@ -338,6 +341,34 @@ def test_a_day_on_runpod_is_recorded(
     )
     assert (again.code, again.document) == (0, [])
     assert not (tmp_path / "none").exists()
+
+
+def test_rest_may_be_elsewhere(real: tuple[Person, LocalRunPodServer]) -> None:
+    """Its address comes from where the others come from, `.env` included."""
+    _, server = real
+    with Path(".env").open("a") as file:
+        file.write(f"RUNPOD_REST_V2_URL={server.url}/v2/\n")
+    person = Person(Path.cwd(), {"RUNPOD_API_BASE_URL": "http://127.0.0.1:1"})
+    said = person.run("local", "record", "day", "--from", "runpod", "--", *ASKS, "/serverless")
+    assert (said.code, said.stdout) == (0, "0\n"), said.stderr
+    with Path(".env").open("a") as file:
+        file.write("RUNPOD_REST_V2_URL=nonsense\n")
+    wrong = person.run("local", "record", "other", "--from", "runpod", "--json", "--", "true")
+    assert (wrong.code, wrong.error["error"]) == (2, "usage_error")
+    assert "RUNPOD_REST_V2_URL" in wrong.error["message"]
+    assert not Path("other").exists()
+
+
+def test_a_file_is_not_replaced_for_nothing(recorded: Path) -> None:
+    """When nothing can be passed on to RunPod, nothing is lost."""
+    before = recorded.read_bytes()
+    person = Person(Path.cwd(), {"RUNPOD_API_KEY": REAL_KEY, "SSL_CERT_FILE": "/no/such/file"})
+    said = person.run(
+        *("local", "record", str(recorded), "--force", "--from", "runpod", "--json", "--", "true")
+    )
+    assert said.code != 0
+    assert "certificates of this machine cannot be read" in said.error["message"]
+    assert recorded.read_bytes() == before
 
 
 def test_recording_runpod_without_a_command(real: tuple[Person, LocalRunPodServer]) -> None:

@@ -121,9 +121,9 @@ def test_ctrl_c_cancels_where_that_was_asked_for(person: Person, odd: str) -> No
         terminal.until_text("running")
         terminal.type(CTRL_C)
         code = terminal.until_end()
-        first, blank, said = terminal.text.splitlines()
+        first, *rest = terminal.text.splitlines()
         assert (code, terminal.is_usable) == (130, True)
-    assert (blank, said) == ("", "! Interrupted; the job is cancelled.")
+    assert rest == ["", "! Interrupted; the job is cancelled."]
     asked = person.run("status", first.split()[1], "-e", odd)
     assert (asked.code, asked.document["status"]) == (11, "CANCELLED")
 

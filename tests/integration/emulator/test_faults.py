@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from runpodctl_py.emulator.config import Simulation
-from runpodctl_py.errors import UsageError
+from runpodctl_py.errors import NotFoundError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -153,6 +153,17 @@ def test_the_fixture_sets_counts_and_clears(client: Client) -> None:
     faults.clear("health:404")
     with pytest.raises(UsageError, match="'explode'"):
         faults.set("run:explode")
+
+
+def test_a_mistake_in_a_test_is_told_where_it_is_read(client: Client) -> None:
+    """What is possible stands in the report; a fault that is not set cannot be counted."""
+    with pytest.raises(UsageError) as told:
+        client.server.faults.set("runn:429")
+    assert any("purge-queue" in each for each in told.value.__notes__)
+    with pytest.raises(NotFoundError, match="no fault run:429 is set"):
+        client.server.faults.struck("run:429")
+    with pytest.raises(TypeError, match="neither seconds nor a timedelta"):
+        client.server.time.advance("31m")  # type: ignore[arg-type] # the mistake
 
 
 def test_a_reset_clears_faults(start_with: Start) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import socket
@@ -11,6 +12,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, asynccontextmanager, closing, contextmanager
+from http import client as http_client
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +20,9 @@ import httpx
 import openai
 import pytest
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from runpodctl_py.emulator.bells import Bells
@@ -43,6 +48,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
     from conftest import Client
+    from starlette.requests import Request as StarletteRequest
 
 SCRIPT = Path(__file__).with_name("clients") / "recorded_client.py"
 ENDPOINT = {
@@ -320,6 +326,7 @@ def test_a_runpod_that_lets_nobody_listen(simulated: LocalRunPodServer) -> None:
 
 
 TOKEN = "rpa_of_the_recording"
+REAL_KEY = "rpa_REALREALREALREAL0123456789"
 
 
 @contextmanager
@@ -346,7 +353,7 @@ def forwarded(simulated: LocalRunPodServer) -> Iterator[tuple[Recording, httpx.C
     """A client of a server that passes on to a RunPod."""
     with (
         forwarding_to(simulated) as (recording, url),
-        httpx.Client(base_url=url, headers={"Authorization": TOKEN}, timeout=30) as api,
+        httpx.Client(base_url=url, headers={"Authorization": f"Bearer {TOKEN}"}, timeout=30) as api,
     ):
         yield recording, api
 
@@ -395,6 +402,152 @@ def test_requests_are_passed_on_with_the_real_key(
         assert secret not in text
 
 
+class Upstream:
+    """Stands for RunPod: notes what it was asked, and answers with all that may go wrong."""
+
+    def __init__(self) -> None:
+        self.asked: list[StarletteRequest] = []
+        self.url = ""
+        self.everybody_waits = asyncio.Event()
+        self.most_waiting = 0
+        self.was_left = threading.Event()
+
+    async def answer(self, request: StarletteRequest) -> Response:
+        """Notes a request, and says what it was."""
+        self.asked.append(request)
+        if request.url.path.endswith("/moved"):
+            return RedirectResponse(f"{self.url}/v2/e/elsewhere")
+        if request.url.path.endswith("/hold"):
+            while (await request.receive())["type"] != "http.disconnect":
+                pass
+            self.was_left.set()
+        if request.url.path.endswith("/wait"):
+            if len(self.asked) == self.most_waiting:
+                self.everybody_waits.set()
+            await self.everybody_waits.wait()
+        response = JSONResponse({"input": "a" * 1000})
+        response.set_cookie("session", "MARKER")
+        response.headers.update({"server": "of RunPod", "date": "Thu, 01 Jan 1970 00:00:00 GMT"})
+        return response
+
+    @asynccontextmanager
+    async def served(self) -> AsyncIterator[str]:
+        """Serves it, and what passes on to it; yields where the latter is."""
+        routes = [Route("/{path:path}", self.answer, methods=["GET", "POST"])]
+        app = Starlette(routes=routes, middleware=[Middleware(GZipMiddleware)])
+        async with serving(app) as self.url:
+            v2 = f"{self.url}/v2"
+            async with (
+                forwarding(Hosts(self.url, v2, v2), REAL_KEY, TOKEN) as forwarding_app,
+                serving(forwarding_app) as url,
+            ):
+                yield url
+
+
+@pytest.fixture
+def upstream() -> Iterator[tuple[Upstream, httpx.Client]]:
+    """What stands for RunPod, and a client of what passes on to it, without a key yet."""
+    upstream = Upstream()
+    threaded = Threaded("upstream", lambda _: upstream.served())
+    with httpx.Client(base_url=threaded.open(), timeout=30) as api:
+        yield upstream, api
+    threaded.close()
+
+
+@pytest.mark.parametrize("scheme", ["", "Bearer ", "bearer ", "BEARER  "])
+def test_the_key_takes_the_place_of_the_token(
+    upstream: tuple[Upstream, httpx.Client], scheme: str
+) -> None:
+    """In a header, in whatever form it stood there."""
+    runpod, api = upstream
+    api.get("/v2/e/health", headers={"Authorization": f"{scheme}{TOKEN}"}).raise_for_status()
+    (asked,) = runpod.asked
+    assert asked.headers.getlist("authorization") == [f"{scheme}{REAL_KEY}"]
+    assert asked.url.query == ""
+
+
+def test_the_key_takes_the_place_of_the_token_in_a_query(
+    upstream: tuple[Upstream, httpx.Client],
+) -> None:
+    """And nowhere else; beside a header, in both; without any, none is added."""
+    runpod, api = upstream
+    api.get(f"/v2/e/health?b=2&api_key={TOKEN}&a={TOKEN}&c=").raise_for_status()
+    api.get(f"/v2/e/health?api_key={TOKEN}", headers={"Authorization": f"bearer {TOKEN}"})
+    api.get("/v2/e/health")
+    first, both, neither = runpod.asked
+    assert first.url.query == f"b=2&api_key={REAL_KEY}&a={TOKEN}&c="
+    assert "authorization" not in first.headers
+    assert (both.url.query, both.headers["authorization"]) == (
+        f"api_key={REAL_KEY}",
+        f"bearer {REAL_KEY}",
+    )
+    assert ("authorization" in neither.headers, neither.url.query) == (False, "")
+
+
+def test_a_forwarding_adds_nothing_of_its_own(upstream: tuple[Upstream, httpx.Client]) -> None:
+    """No cookies either way, no compression, no redirect followed, no headers that are its own."""
+    runpod, api = upstream
+    key = {"Authorization": f"Bearer {TOKEN}", "Accept-Encoding": "gzip", "Cookie": "a=MARKER"}
+    answer = api.post("/v2/e/run", json={"input": 1}, headers=key)
+    assert answer.json() == {"input": "a" * 1000}
+    assert "set-cookie" not in answer.headers
+    assert "content-encoding" not in answer.headers
+    assert "server" not in answer.headers
+    assert len(answer.headers.get_list("date")) == 1
+    assert not answer.headers["date"].startswith("Thu, 01 Jan 1970")
+    api.post("/v2/e/run", json={"input": 1}, headers=key)
+    for asked in runpod.asked:
+        assert "cookie" not in asked.headers
+        assert asked.headers.getlist("accept-encoding") == ["identity"]
+        assert asked.headers.getlist("host") == [runpod.url.removeprefix("http://")]
+    moved = api.get("/v2/e/moved", headers=key)
+    assert (moved.status_code, moved.headers["location"]) == (307, f"{runpod.url}/v2/e/elsewhere")
+    assert len(runpod.asked) == 3
+
+
+def test_a_proxy_does_not_see_what_stays_here(
+    monkeypatch: pytest.MonkeyPatch, simulated: LocalRunPodServer
+) -> None:
+    """Whatever the machine is told about proxies."""
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:1")
+    with forwarding_to(simulated) as (_, url), httpx.Client(trust_env=False) as api:
+        key = {"Authorization": f"Bearer {TOKEN}"}
+        assert api.get(f"{url}/v2/serverless", headers=key).status_code == 200
+
+
+@pytest.mark.timeout(60)
+def test_many_requests_are_held_at_once(upstream: tuple[Upstream, httpx.Client]) -> None:
+    """None waits until another one has its answer."""
+    runpod, api = upstream
+    runpod.most_waiting = 120
+
+    async def ask(client: httpx.AsyncClient) -> int:
+        return (await client.get("/v2/e/wait", headers={"Authorization": TOKEN})).status_code
+
+    async def ask_all() -> list[int]:
+        limits = httpx.Limits(max_connections=None)
+        async with httpx.AsyncClient(base_url=api.base_url, timeout=50, limits=limits) as client:
+            return await asyncio.gather(*(ask(client) for _ in range(runpod.most_waiting)))
+
+    assert asyncio.run(ask_all()) == [200] * runpod.most_waiting
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/v2/../_local/status", "/v2/e/../../_local/status", "/v2/%2e%2e/_local/status", "/v2/./e/a"],
+)
+def test_a_path_that_leads_elsewhere_is_refused(
+    upstream: tuple[Upstream, httpx.Client], path: str
+) -> None:
+    """The key never goes where nobody said it would."""
+    runpod, api = upstream
+    with closing(http_client.HTTPConnection(api.base_url.host, api.base_url.port)) as connection:
+        connection.request("GET", path, headers={"Authorization": f"Bearer {TOKEN}"})
+        assert connection.getresponse().status == 404
+    assert runpod.asked == []
+
+
 def test_a_forwarding_lets_nobody_else_in(forwarded: tuple[Recording, httpx.Client]) -> None:
     """Another key is refused, none is passed on as none, and other paths lead nowhere."""
     _, api = forwarded
@@ -419,26 +572,57 @@ def test_faults_behind_a_forwarding_come_through(
         lost = api.get("/v2/serverless")
     assert (limited.status_code, limited.headers["Retry-After"]) == (429, "2")
     assert (lost.status_code, "did not answer" in lost.json()["detail"]) == (502, True)
-    assert [each.answer and each.answer.broke_off for each in heard] == [False, True, False]
+    # Our own words on what was not there are no answer of RunPod's, and are not played again.
+    assert [each.answer and each.answer.broke_off for each in heard] == [False, True, None]
 
 
 def test_a_client_that_hangs_up_is_no_exchange(
     forwarded: tuple[Recording, httpx.Client],
     simulated: LocalRunPodServer,
     eventually: Callable[[Callable[[], Any]], None],
+    tmp_path: Path,
 ) -> None:
-    """What nobody got is not recorded, with or without a forwarding."""
+    """What nobody got is not recorded, neither by a forwarding nor by the RunPod behind it."""
     recording, api = forwarded
     heard: list[Exchange] = []
     with simulated.faults("worker:throttle"):
         endpoint_id = api.post("/v2/serverless", json=ENDPOINT).json()["id"]
         job_id = api.post(f"/v2/{endpoint_id}/run", json={"input": {"n": 1}}).json()["id"]
         recording.listeners.append(heard.append)
-        path = f"/v2/{endpoint_id}/status-sync/{job_id}?wait=20000"
-        with pytest.raises(httpx.ReadTimeout):
-            api.get(path, timeout=0.3)
-        with http(simulated) as own, pytest.raises(httpx.ReadTimeout):
-            own.get(path, timeout=0.3)
-        api.get("/v2/serverless")
-        eventually(lambda: len(heard) >= 1)
-    assert [each.request.path for each in heard] == ["/v2/serverless"]
+        path = f"/v2/{endpoint_id}/status-sync/{job_id}?wait=1500"
+        with simulated.record(tmp_path / "behind") as behind:
+            with pytest.raises(httpx.ReadTimeout):
+                api.get(path, timeout=0.3)
+            with http(simulated) as own, pytest.raises(httpx.ReadTimeout):
+                own.get(path, timeout=0.3)
+            # Answered after those would have been, had anybody waited.
+            api.get(path.replace("1500", "1501"))
+            eventually(lambda: behind.exchanges >= 1)
+    assert [each.request.query for each in heard] == ["wait=1501"]
+    assert [each.request.query for each in read(tmp_path / "behind").exchanges] == ["wait=1501"]
+
+
+def test_runpod_is_not_kept_waiting(upstream: tuple[Upstream, httpx.Client]) -> None:
+    """When the client hangs up, so does the forwarding, and RunPod sees it."""
+    runpod, api = upstream
+    with pytest.raises(httpx.ReadTimeout):
+        api.get("/v2/e/hold", headers={"Authorization": TOKEN}, timeout=0.5)
+    assert runpod.was_left.wait(10)
+
+
+def test_a_stream_has_its_name_alone(simulated: LocalRunPodServer) -> None:
+    """Another one of that name is refused, until it has ended; who ends none is told so."""
+    with http(simulated) as api, http(simulated) as other:
+        with api.stream("GET", "/_local/exchanges?name=mine") as stream:
+            lines = stream.iter_lines()
+            assert next(lines) == header()
+            refused = other.get("/_local/exchanges?name=mine")
+            assert (refused.status_code, refused.json()) == (
+                400,
+                {"error": "a stream is called mine already"},
+            )
+            assert other.delete("/_local/exchanges/mine").status_code == 200
+            assert list(lines) == []
+        assert other.delete("/_local/exchanges/mine").status_code == 404
+        with other.stream("GET", "/_local/exchanges?name=mine") as again:
+            assert again.status_code == 200

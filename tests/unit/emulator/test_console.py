@@ -129,15 +129,42 @@ class TestOverview:
         assert (done["status"], done["finishedAt"] - done["startedAt"]) == ("COMPLETED", 3)
         assert {"progress", "place", "input", "outcome"}.isdisjoint(done)
 
-    def test_the_newest_jobs_and_the_next_ones(self, world: World, view: View) -> None:
-        """Of many that wait: the last hundred, the twenty that are next, and those that run."""
+    def test_no_jobs_hide_the_others(self, world: World, view: View) -> None:
+        """Behind hundreds that wait and were completed: what runs, what failed, and when."""
         endpoint = world.endpoint()
-        first = world.running(endpoint)[0].id
+        (job, worker), (running, _) = world.running(endpoint), world.running(endpoint)
+        world.state.fleet.result(worker.id, job.id, {"error": "no"})
+        completed = []
+        for _ in range(120):
+            done = world.submit(endpoint)
+            world.state.fleet.take(worker, 1)
+            world.clock.advance(1)
+            world.state.fleet.result(worker.id, done.id, {"output": 1})
+            completed.append(done.id)
         waiting = [world.submit(endpoint).id for _ in range(300)]
         shown = jobs_in(view)
-        assert {each["id"] for each in shown} == {first, *waiting[:20], *waiting[-100:]}
+        waits = [*waiting[:30], *waiting[-20:]]
+        assert [each["id"] for each in shown] == [running.id, *waits, *completed[:19:-1], job.id]
         assert {each["id"]: each.get("place") for each in shown}[waiting[-1]] == 300
-        assert view.overview()["endpoints"][0]["hasOlder"]
+        assert view.overview()["endpoints"][0]["hasMore"]
+
+    @pytest.mark.parametrize("count", [50, 51])
+    def test_whether_there_are_more(self, count: int, world: World, view: View) -> None:
+        """It is said when it is so, and not when all are listed."""
+        endpoint = world.endpoint()
+        for _ in range(count):
+            world.submit(endpoint)
+        assert len(jobs_in(view)) == 50
+        assert view.overview()["endpoints"][0]["hasMore"] is (count > 50)
+
+    def test_what_ended_on_a_deleted_endpoint(self, world: World, view: View) -> None:
+        """Is not remembered for ever."""
+        for _ in range(3):
+            endpoint = world.endpoint()
+            job, worker = world.running(endpoint)
+            world.state.fleet.result(worker.id, job.id, {"output": 1})
+            world.state.delete_endpoint(endpoint.id)
+        assert len(view._ended) == 1
 
     def test_a_job_that_ended_twice(self, world: World, view: View) -> None:
         """What is remembered of a final job is its last end, also if nobody looked in between."""
@@ -192,6 +219,26 @@ def test_a_bucket_is_not_shown(world: World, view: View) -> None:
     shown = view.job(job)
     assert (shown["input"], shown["hasBucket"], shown["outcome"]) == ({"n": 1}, True, {})
     assert "secret" not in json.dumps(shown)
+
+
+@pytest.mark.parametrize(
+    ("webhook", "shown"),
+    [
+        (None, None),
+        ("https://host.example/done", "https://host.example/done"),
+        ("https://u:pw@host.example:81/done?token=abc", "https://…@host.example:81/done?…"),
+        ("https://host.example/done#abc", "https://host.example/done?…"),
+        ("https://u:p@w@[::1]/", "https://…@[::1]/"),
+        ("http://[abc", "(no URL)"),
+    ],
+)
+def test_a_webhooks_secrets_are_not_shown(
+    webhook: str | None, shown: str | None, world: World, view: View
+) -> None:
+    """Only where it leads."""
+    endpoint = world.endpoint()
+    job = world.state.submit(endpoint.id, {"input": {}, "webhook": webhook}, Policy(), sync=False)
+    assert view.job(job)["webhook"] == shown
 
 
 class TestPalette:

@@ -70,6 +70,11 @@ SECRETS_IN_JSON = {
     },
     "a presigned URL of Azure": {"output": [f"https://b.blob.example/a?sv=1&sig={MARKER}"]},
     "a key of RunPod": {"input": {"text": f"my key is {KEY}."}},
+    "a key of OpenAI": {"input": {"text": f"my key is sk-proj-{MARKER}."}},
+    "a key of GitHub": {"input": {"text": f"https://example.com/ghp_{MARKER}"}},
+    "a password by any name": {"input": {"db_pwd": MARKER, "smtpPass": MARKER, "auth": MARKER}},
+    "arguments of a start": {"dockerStartCmd": ["--api-key", MARKER]},
+    "arguments of an entrypoint": {"dockerEntrypoint": [f"A_TOKEN={MARKER}"]},
     "a bearer token": {"input": {"curl": f"-H 'Authorization: Bearer {MARKER}'"}},
     "JSON in a text": {"error": json.dumps({"error_message": "no", "api_key": MARKER})},
     "arguments": {"dockerArgs": f"serve --hf-token {MARKER} --size 3"},
@@ -93,20 +98,82 @@ def test_secrets_in_json_are_removed(value: Any) -> None:
     assert said.endswith("\n\ndata: [DONE]\n\n")
 
 
-@pytest.mark.parametrize(
-    "whole",
-    [
-        json.dumps({"env": [{"key": "HF_TOKEN", "value": MARKER}], "more": 1}),
-        json.dumps({"env": {"HF_TOKEN": MARKER}, "more": 1}),
-        json.dumps({"webhook": f"https://example.com/{MARKER}", "more": 1}),
-        json.dumps({"password": MARKER, "more": 1}),
-    ],
-)
-def test_half_an_answer_has_no_secrets(whole: str) -> None:
-    """Wherever it breaks off, even within the secret."""
-    begin = whole.index(MARKER)
-    for end in range(begin + 8, len(whole)):
-        assert MARKER[:8] not in json.dumps(answered(whole[:end].encode())), whole[:end]
+HALVES = [
+    *SECRETS_IN_JSON.values(),
+    [{"a": {"credentials": [{"deep": MARKER}]}}],
+    {"output": json.dumps({"error": json.dumps({"password": MARKER})})},
+    {"s3Config": {"accessId": MARKER}},
+]
+
+
+@pytest.mark.parametrize("value", HALVES)
+@pytest.mark.parametrize("indent", [None, 2])
+@pytest.mark.parametrize("path", [ENDPOINT, "/graphql", "/v2/templates"])
+def test_half_an_answer_has_no_secrets(value: Any, indent: int | None, path: str) -> None:
+    """Wherever it breaks off, even within the secret; and half a request has none, either."""
+    whole = json.dumps({"more": 1, "those": value}, indent=indent)
+    for end in range(whole.index(MARKER) + 8, len(whole)):
+        half = whole[:end].encode()
+        assert answered(half, path) == {"text": REMOVED}
+        request = written(Request("POST", path, body=Body.of(half)))["request"]
+        assert MARKER[:8] not in json.dumps(request)
+
+
+def test_half_a_stream_keeps_what_was_whole() -> None:
+    """The event in which it broke off goes, within a letter, too."""
+    whole = f'data: {{"a": 1}}\n\ndata: {{"env": ["ä", "HF_TOKEN={MARKER}"]}}'
+    for end in range(whole.index("ä"), len(whole) - 1):
+        said = answered(whole.encode()[:end])
+        assert said == {"text": f'data: {{"a": 1}}\n\ndata: {REMOVED}'}
+    # Some write no space there.
+    assert answered(f'data:{{"password": "{MARKER}'.encode()) == {"text": f"data:{REMOVED}"}
+
+
+def test_json_that_is_no_text_goes() -> None:
+    """In another encoding, nobody has looked at it; an image stays."""
+    assert answered(f'{{"name": "\xe4", "pwd": "{MARKER}"}}'.encode("latin-1")) == {"text": REMOVED}
+    assert answered(b"\x89PNG\xff") == {"base64": "iVBOR/8="}
+
+
+def test_texts_that_are_no_json_keep_their_words() -> None:
+    """But for the values of what has a telling name."""
+    text = f'[Music] "user": "{MARKER}" said A_KEY={MARKER} --hf-token {MARKER} and left'
+    assert answered(text.encode()) == {
+        "text": f'[Music] "user": "{REMOVED}" said A_KEY={REMOVED} --hf-token {REMOVED} and left'
+    }
+    torn = json.dumps({"error": json.dumps({"password": MARKER, "more": 1})[:-3]})
+    assert MARKER not in json.dumps(answered(torn.encode()))
+
+
+def test_words_do_not_become_secrets() -> None:
+    """What answers say about secrets, and what is no key, stays in later answers."""
+    removal = Removal()
+    sent = {"password": "required", "token": " " * 20, "secret": "two words 2", "api_key": "-" * 9}
+    said: list[Any] = [
+        {"errors": {"password": "is-required-2"}},
+        {"logprobs": [{"token": " " * 20, "logprob": -0.5, "bytes": None}]},
+        {"token": "an-ordinary-word-of-2021", "logprob": -0.5},
+    ]
+    for each in said:
+        answer = Answer(200, body=Body("json", each))
+        line = written(Request("POST", ENDPOINT, body=Body("json", sent)), answer, removal)
+        assert line["request"]["body"]["json"] == dict.fromkeys(sent, REMOVED)
+    assert line["answer"]["body"]["json"] == said[-1]
+    words = f"is-required-2 an-ordinary-word-of-2021 required two words 2 {'-' * 9}{' ' * 20}."
+    later = Answer(200, body=Body("text", words))
+    line = written(Request("GET", ENDPOINT), later, removal)
+    assert line["answer"]["body"] == {"text": words}
+    assert removal.heard == set()
+
+
+def test_the_longest_secret_goes_first() -> None:
+    """One may be the beginning of another, of which nothing may be left."""
+    parts = [MARKER[:9] + "1", MARKER[:9] + "12", MARKER[:9] + "123", MARKER[:9] + "1234"]
+    for order in (parts, parts[::-1]):
+        removal = Removal(known=order[:2], heard=set(order[2:]))
+        answer = Answer(200, body=Body("text", f"it is {parts[-1]}!"))
+        line = written(Request("GET", ENDPOINT), answer, removal)
+        assert line["answer"]["body"] == {"text": f"it is {REMOVED}!"}
 
 
 HARMLESS = {
@@ -123,7 +190,8 @@ HARMLESS = {
     "apiKeys": [{"id": "1", "name": "mine"}],
     "secrets": [{"id": "1", "name": "HF_TOKEN"}],
     "pubKey": "ssh-ed25519 AAAA",
-    "usage": {"total_token": 12},
+    "usage": {"total_token": 12, "denoise_pass": 2},
+    "path": "/disk-0123456789abcdefghijk and sk-learn-has-no-digits-in-it",
     "text": '{"this": "stays as it was" }',
     "policy": {"ttl": 10000},
 }
@@ -237,6 +305,13 @@ SECRET_DOCUMENTS = {
     "a webhook": 'mutation { save(input: {webhook: "https://example.com/MARKER"}) { id } }',
     "a comment with a key": 'query { thing(of: "x") { id } } # rpa_MARKERMARKERMARKER',
     "no document at all": 'mutation { save(input: {password: "MARKER"',
+    "arguments": 'mutation { save(dockerArgs: "serve --hf-token MARKER -e A_KEY=MARKER") { id } }',
+    "arguments in an input": 'mutation { save(input: {dockerStartCmd: "A_KEY=MARKER a"}) { id } }',
+    "arguments in a list": 'mutation { save(cmd: ["--api-key", "MARKER", "A_TOKEN=MARKER"]) }',
+    "env as lines": 'mutation { save(input: {env: ["HF_TOKEN=MARKER"]}) { id } }',
+    "a webhook in an object": 'mutation { save(webhookV2: {url: "https://a.b/MARKER"}) { id } }',
+    "a default elsewhere": 'mutation ($a: String = "--a-key MARKER") { save(dockerArgs: $a) }',
+    "a default of a secret": 'mutation ($a: String = "MARKER") { save(password: $a) { id } }',
     "a list of secrets": 'mutation { save(tokens: {token: ["MARKER", {a: "MARKER"}]}) { id } }',
 }
 
@@ -278,6 +353,37 @@ def test_secrets_in_variables_are_removed() -> None:
     assert "MARKER" not in json.dumps(batch)
 
 
+def test_variables_of_any_name_mean_what_their_places_mean() -> None:
+    """The argument decides, or the field of an input, or the place in a list of them."""
+    said = document(
+        "mutation ($d: S, $w: S, $e: E, $one: S, $next: S, $same: S) {"
+        " save(input: {dockerArgs: $d, env: $e, webhook: $w, name: $same}) { id }"
+        ' other(cmd: ["serve", "--api-key", $next, $one], name: $same) { id } }',
+        d=f"serve --hf-token {MARKER} --size 3",
+        w=f"https://example.com/{MARKER}",
+        e={"HF_TOKEN": MARKER, "SIZE": "3"},
+        one=f"A_TOKEN={MARKER}",
+        next=MARKER,
+        same="serve --key harmless",
+    )
+    assert said["variables"] == {
+        "d": f"serve --hf-token {REMOVED} --size 3",
+        "w": f"https://example.com/{REMOVED}",
+        "e": {"HF_TOKEN": REMOVED, "SIZE": "3"},
+        "one": f"A_TOKEN={REMOVED}",
+        "next": REMOVED,
+        "same": "serve --key harmless",
+    }
+    again = document(said["query"], **said["variables"])
+    assert again == said
+
+
+def test_a_document_keeps_what_is_no_secret_in_a_command() -> None:
+    """Only the value goes."""
+    text = 'mutation { save(dockerArgs: "serve --hf-token MARKER --size 3") { id } }'
+    assert document(text)["query"] == text.replace("MARKER", REMOVED)
+
+
 def test_an_alias_hides_nothing() -> None:
     """Answers are read by the fields' own names."""
     query = "{ myself { t: podTemplates { e: env { k: key v: value } } c: apiKey } }"
@@ -304,6 +410,11 @@ def test_an_alias_of_two_fields_hides_nothing() -> None:
         {"query": "mutation ($p: P) { save(password: $p) { id } }", "variables": {"p": MARKER}},
         {"query": "mutation ($i: I) { save(i: $i) }", "variables": {"i": {"password": MARKER}}},
         {"query": "{ a }", "env": {"HF_TOKEN": MARKER}},
+        {"query": f'mutation {{ save(dockerArgs: "serve --api-key {MARKER}") {{ id }} }}'},
+        {"query": f'mutation {{ save(args: ["--api-key", "{MARKER}"]) {{ id }} }}'},
+        {"query": "{ a }", "args": ["--api-key", MARKER]},
+        {"query": "{ a }", "args": f"env HF_TOKEN='{MARKER}' serve"},
+        {"query": "{ a }", "env": [f"HF_TOKEN={MARKER}"]},
     ],
 )
 def test_an_answer_does_not_repeat_a_secret(body: Any) -> None:
@@ -337,6 +448,10 @@ LONG = {
     "quotes": '{"' + '"a' * 200_000,
     "half a text": '{"value": "' + "x" * 2_000_000,
     "escapes": '{"value": "' + "\\" * 200_000,
+    "half a list of JSON in texts": json.dumps([json.dumps({"a": "b"})] * 10_000)[:-3],
+    "half a list of JSON in a text": json.dumps([json.dumps([{"a": "b"}] * 20_000)])[:-5],
+    "JSON in a text elsewhere": "got " + json.dumps([json.dumps([{"a": "b"}] * 20_000)])[:-5],
+    "prefixes of keys": "sk-" * 200_000,
     "Bearer": "Bearer " * 200_000,
     "keys": "rpa_" * 200_000,
     "dashes": "--a" * 200_000,
@@ -388,6 +503,8 @@ def test_names_of_variables_that_are_secret(name: str) -> None:
 def test_names_of_fields_that_are_secret() -> None:
     """With care: there are many fields."""
     names = ["apiKey", "api_key", "accessKeyId", "hf_token", "client_secret", "password", "token"]
+    names += ["pwd", "db_pass", "auth"]
     assert [name for name in names if not is_secret_field(name)] == []
     others = ["key", "tokens", "max_tokens", "author", "pubKey", "keyframes", "nextKey", "secrets"]
+    others += ["bypass", "passes", "containerRegistryAuthId", "saveRegistryAuth"]
     assert [name for name in others if is_secret_field(name)] == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -102,21 +103,23 @@ def test_which_requests_may_be_repeated(asking: Any, method: str, path: str, bod
 
 
 def test_the_same_request(asking: Any) -> None:
-    """Parameters in any order, JSON as a value, documents as they are meant; the key is nothing."""
+    """Whatever the order of parameters and fields, the spaces, the key and the compression."""
     query = "query  A($n: Int) {\n  myself { id, name } # all\n}"
     replay, ask = asking(
         recorded("GET", "/v2/e/requests", 1, query="a=1&b=2"),
-        recorded("POST", RUN, 2, body={"input": {"a": 1, "b": [True]}}),
+        *[recorded("POST", RUN, 2, body={"input": {"a": 1, "b": [True]}})] * 2,
         recorded("POST", "/graphql", 3, body={"query": query, "variables": {"n": 1}}),
         recorded("POST", "/graphql", 4, body={"query": "{ a }"}),
     )
+    compressed = gzip.compress(b'{"input": {"a": 1, "b": [true]}}')
     bare = "query A($n:Int){myself{id name}}"
     assert [
         ask("GET", "/v2/e/requests?b=2&api_key=any&a=1"),
         ask("POST", RUN, content=b'{ "input": {"b": [true], "a": 1} }'),
+        ask("POST", RUN, content=compressed, headers={"Content-Encoding": "gzip"}),
         ask("POST", "/graphql", json={"variables": {"n": 1}, "query": bare}),
         ask("POST", "/graphql", json={"query": "{ a }", "variables": None, "operationName": None}),
-    ] == [1, 2, 3, 4]
+    ] == [1, 2, 2, 3, 4]
     assert replay.missed == []
 
 
@@ -187,4 +190,5 @@ def test_our_own_command_line_sees_something() -> None:
     client = TestClient(Replay([]), headers=KEY)
     assert client.get("/_local/status").json()["endpoints"] == []
     assert client.get("/_local/time").json()["frozen"] is False
-    assert client.get("/_local/faults").status_code == 404
+    assert client.get("/_local/faults").json() == {"faults": []}
+    assert client.get("/_local/workers").status_code == 404

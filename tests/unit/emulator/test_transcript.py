@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import stat
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,7 @@ from runpodctl_py.emulator.lab.transcript import (
 from runpodctl_py.errors import ConflictError, NotFoundError, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 EXCHANGES = (
@@ -46,6 +48,19 @@ def recorded(path: Path) -> None:
         for each in EXCHANGES:
             file.add(each)
         assert (file.exchanges, file.broken) == (4, None)
+
+
+def test_two_recordings_do_not_share_a_file(tmp_path: Path) -> None:
+    """The second is refused, and takes nothing from the first; after it, the file may go."""
+    path = tmp_path / "day.jsonl"
+    with closing(TranscriptFile(path)) as file:
+        file.add(EXCHANGES[0])
+        with pytest.raises(ConflictError, match="another recording is being written to"):
+            TranscriptFile(path, replace=True)
+        file.add(EXCHANGES[1])
+    assert read(path).exchanges == EXCHANGES[:2]
+    with closing(TranscriptFile(path, replace=True)):
+        assert read(path).exchanges == ()
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
@@ -168,3 +183,28 @@ def test_a_file_that_is_there_is_not_touched(tmp_path: Path) -> None:
     assert read(tmp_path / "day").exchanges == ()
     with pytest.raises(UsageError, match="cannot be written"):
         TranscriptFile(tmp_path / "no" / "folder")
+
+
+@pytest.fixture
+def small_disk() -> Iterator[int]:
+    """Lets files grow to a number of bytes, and no further; they are given in part until then."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    most_bytes = len(header()) + 1 + 2 * (len(EXCHANGES[0].line()) + 1) + 20
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, before[1]))
+    yield most_bytes
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_full_disk_leaves_whole_lines(tmp_path: Path, small_disk: int) -> None:
+    """The half that was written is taken back, what follows is not tried, and it is told."""
+    path = tmp_path / "day"
+    with closing(TranscriptFile(path)) as file:
+        for _ in range(4):
+            file.add(EXCHANGES[0])
+        file.add(EXCHANGES[1])
+        assert file.exchanges == 2
+        assert file.broken is not None
+        assert "what came before is in it: 2 requests" in str(file.broken.hint).lower()
+    assert path.stat().st_size == small_disk - 20
+    transcript = read(path)
+    assert (transcript.exchanges, transcript.is_torn) == ((EXCHANGES[0],) * 2, False)

@@ -21,6 +21,9 @@ export function el(tag, properties = {}, ...children) {
   return element;
 }
 
+/** The element of the page with an id. */
+export const part = (id) => document.getElementById(id);
+
 /** Shows a text; leaves the element alone if it shows that already. */
 export function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;

@@ -3,9 +3,11 @@
 import { copyButton, el, setText } from "./dom.js";
 import { factsOf } from "./facts.js";
 import { jsonView } from "./json.js";
-import { contentsOf } from "./media.js";
-import { showProgress, showState, showTimes } from "./overview.js";
+import { longText } from "./long_text.js";
+import { Recogniser } from "./media.js";
+import { showTimes } from "./overview.js";
 import { readProgress } from "./progress.js";
+import { showProgress, showState } from "./rows.js";
 import { follow } from "./stream.js";
 import { bytes } from "./words.js";
 
@@ -60,7 +62,8 @@ class JobView {
         el("h3", {}, name),
         body,
       );
-      this.parts.set(name, { section, body, told: undefined, urls: [] });
+      const recogniser = new Recogniser();
+      this.parts.set(name, { section, body, told: undefined, urls: [], recogniser });
       parent.append(section);
     }
   }
@@ -114,10 +117,11 @@ class JobView {
     part.section.hidden = value === undefined;
     part.body.replaceChildren();
     if (value === undefined) return;
-    part.body.append(...contentViews(value, part.urls));
+    part.recogniser.begin();
+    part.body.append(...contentViews(part.recogniser.contentsOf(value), part.urls));
     if (name === "Error" && typeof value === "string") {
-      part.body.append(el("pre", { class: "error", tabindex: "0" }, errorText(value)));
-    } else part.body.append(jsonView(value));
+      part.body.append(el("pre", { class: "error", tabindex: "0" }, longText(errorText(value))));
+    } else part.body.append(jsonView(value, part.recogniser));
   }
 }
 
@@ -138,10 +142,10 @@ function errorText(error) {
   return error;
 }
 
-/** Yields the images, sounds, films and texts in a value. */
-function* contentViews(value, urls) {
+/** Yields views of the first images, sounds, films and texts. */
+function* contentViews(contents, urls) {
   let left = MOST_CONTENTS;
-  for (const { path, content } of contentsOf(value)) {
+  for (const { path, content } of contents) {
     if (left-- === 0) return;
     const caption = el(
       "figcaption",
@@ -156,8 +160,7 @@ function* contentViews(value, urls) {
 function contentView(content, path, urls) {
   if (content.kind === "text") {
     const text = new TextDecoder().decode(content.bytes);
-    const shown = text.length > SHOWN_TEXT ? `${text.slice(0, SHOWN_TEXT)}\n…` : text;
-    return el("pre", { tabindex: "0" }, shown);
+    return el("pre", { tabindex: "0" }, longText(text, { first: SHOWN_TEXT }));
   }
   const url = URL.createObjectURL(new Blob([content.bytes], { type: content.type }));
   urls.push(url);

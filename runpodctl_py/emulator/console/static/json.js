@@ -1,45 +1,48 @@
 /** A JSON value as a person reads it: indented, long strings shortened, links as links. */
 
 import { el } from "./dom.js";
-import { recognise } from "./media.js";
-import { bytes, count } from "./words.js";
+import { longText } from "./long_text.js";
+import { bytes } from "./words.js";
 
 const SHORT_STRING = 240;
 const SHOWN_OF_LONG = 96;
 const FIRST_PARTS = 1500;
+const MORE_TIMES = 8;
 
 /**
  * Returns an element that shows a value.
  * @param {any} value
+ * @param {import("./media.js").Recogniser} recogniser Tells what long strings hold.
  * @returns {HTMLElement}
  */
-export function jsonView(value) {
+export function jsonView(value, recogniser) {
   const view = el("pre", { class: "json", tabindex: "0" });
-  fill(view, value, FIRST_PARTS);
+  fill(view, value, recogniser, FIRST_PARTS);
   return view;
 }
 
-function fill(view, value, limit) {
-  const writer = new Writer(view, limit);
+function fill(view, value, recogniser, limit) {
+  const writer = new Writer(view, recogniser, limit);
   writer.write(value, "");
   if (writer.left > 0) return;
-  const more = el("button", { type: "button", class: "more" }, "show all of it");
+  const more = el("button", { type: "button", class: "more" }, "show more of it");
   more.addEventListener("click", () => {
     view.replaceChildren();
-    fill(view, value, Infinity);
+    fill(view, value, recogniser, limit * MORE_TIMES);
   });
   view.append("\n", more);
 }
 
 /** Appends a value's text to an element, up to a number of parts. */
 class Writer {
-  constructor(view, limit) {
+  constructor(view, recogniser, limit) {
     this.view = view;
+    this.recogniser = recogniser;
     this.left = limit;
   }
 
   write(value, indent) {
-    if (typeof value === "string") this.view.append(stringView(value));
+    if (typeof value === "string") this.view.append(stringView(value, this.recogniser));
     else if (Array.isArray(value))
       this.many(
         "[",
@@ -73,24 +76,18 @@ class Writer {
   }
 }
 
-function stringView(string) {
+function stringView(string, recogniser) {
   if (/^https?:\/\/[^\s"<>]+$/.test(string) && string.length < 4000) {
     const link = { href: string, target: "_blank", rel: "noreferrer noopener" };
     return el("a", link, JSON.stringify(string));
   }
   if (string.length <= SHORT_STRING) return el("span", { class: "string" }, JSON.stringify(string));
-  const content = recognise(string);
+  const content = recogniser.recognise(string);
   const what = content ? `${content.type}, ${bytes(content.bytes.length)}` : "";
-  const view = el(
-    "span",
-    { class: "string" },
-    `${JSON.stringify(string.slice(0, SHOWN_OF_LONG)).slice(0, -1)}…"`,
-  );
-  const label = `all ${count(string.length, "character")}`;
-  const button = el("button", { type: "button", class: "more" }, label);
-  button.addEventListener("click", () => {
-    view.textContent = JSON.stringify(string);
-    button.remove();
-  });
-  return el("span", {}, view, " ", what && el("span", { class: "what" }, `${what} `), button);
+  const text = { first: SHOWN_OF_LONG, quote: '"', said: inJson };
+  const view = el("span", { class: "string" }, longText(string, text));
+  return el("span", {}, view, what && el("span", { class: "what" }, ` ${what}`));
 }
+
+/** A part of a string as it stands in JSON. */
+const inJson = (part) => JSON.stringify(part).slice(1, -1);

@@ -1,7 +1,7 @@
 /** A worker's log, as it is written. */
 
-import { copyButton, el, setText } from "./dom.js";
-import { showState } from "./overview.js";
+import { command, copyButton, el, setText } from "./dom.js";
+import { showState } from "./rows.js";
 import { follow } from "./stream.js";
 import { count } from "./words.js";
 
@@ -18,7 +18,10 @@ export function showWorker(parent, workerId) {
   const view = new WorkerView(parent, workerId);
   const end = follow(`/_local/console/workers/${encodeURIComponent(workerId)}/log`, {
     opened: () => view.clear(),
-    message: (line) => view.add(line),
+    message(line, name) {
+      if (name === "earlier") view.showEarlier();
+      else view.add(line);
+    },
     refused: () => view.say("There is no such worker, and no log of it."),
   });
   return { end, update: (worker) => view.update(worker) };
@@ -29,6 +32,12 @@ class WorkerView {
     this.state = el("span", { class: "state" });
     this.jobs = el("p", { class: "jobs-of" });
     this.note = el("p", { class: "empty" }, "Nothing was written yet.");
+    this.earlier = el(
+      "p",
+      { class: "empty", hidden: true },
+      "Earlier lines are not shown here. To see them: ",
+      command(`runpodctl-py local logs --worker ${workerId}`),
+    );
     this.log = el("div", { class: "log", tabindex: "0", role: "region", "aria-label": "Log" });
     this.onward = el(
       "button",
@@ -50,6 +59,7 @@ class WorkerView {
       this.jobs,
       el("h3", {}, "Log"),
       this.note,
+      this.earlier,
       this.log,
       this.onward,
     );
@@ -82,20 +92,31 @@ class WorkerView {
     this.fresh = [];
     this.log.replaceChildren();
     this.note.hidden = false;
+    this.earlier.hidden = true;
+  }
+
+  /** Says that the log begins before what is shown of it. */
+  showEarlier() {
+    this.earlier.hidden = false;
   }
 
   /** Keeps a line for the next frame: thousands may come at once. */
   add(line) {
     this.fresh.push(line);
     if (this.fresh.length === 1) requestAnimationFrame(() => this.flush());
-    if (this.fresh.length > MOST_LINES) this.fresh.splice(1, this.fresh.length - MOST_LINES);
+    if (this.fresh.length <= MOST_LINES) return;
+    this.fresh.splice(1, this.fresh.length - MOST_LINES);
+    this.showEarlier();
   }
 
   flush() {
     this.note.hidden = true;
     this.log.append(...this.fresh.map(lineView));
     this.fresh = [];
-    while (this.log.childElementCount > MOST_LINES) this.log.firstElementChild.remove();
+    while (this.log.childElementCount > MOST_LINES) {
+      this.log.firstElementChild.remove();
+      this.showEarlier();
+    }
     if (this.isFollowing) this.log.scrollTop = this.log.scrollHeight;
     else setText(this.onward, `Go on following (${count(this.log.childElementCount, "line")})`);
   }

@@ -2,6 +2,7 @@
 
 import { command, el, setText } from "./dom.js";
 import { showJob } from "./job.js";
+import { listenToGroups } from "./jobs.js";
 import { listenToKeys } from "./keys.js";
 import { showWorker } from "./log.js";
 import { showOverview, showTimes } from "./overview.js";
@@ -9,21 +10,40 @@ import { follow } from "./stream.js";
 import * as time from "./time.js";
 
 const detail = document.getElementById("detail");
-const chosen = { endpointId: null, address: "" };
+const chosen = { endpointId: null, group: "", address: "" };
 let shown = null;
 /** What is open: its end, and what it wants to know of the overview. */
 let open = null;
 
 function render() {
   if (!shown) return;
+  leaveDeletedEndpoint();
   showOverview(shown, chosen);
   open?.update?.(shown);
   showTimes();
 }
 
+/** Chooses no endpoint when the chosen one is not there, or not any more. */
+function leaveDeletedEndpoint() {
+  if (!chosen.endpointId || shown.endpoints.some(({ id }) => id === chosen.endpointId)) return;
+  chosen.endpointId = null;
+  if (open) return;
+  history.replaceState(null, "", "#/");
+  chosen.address = location.hash;
+}
+
+/** The parts of the address; none of one that nobody here has made. */
+function addressParts() {
+  try {
+    return location.hash.split("/").slice(1).map(decodeURIComponent);
+  } catch {
+    return [];
+  }
+}
+
 /** Opens what the address names: an endpoint's jobs, a job, or a worker. */
 function route() {
-  const [, kind, first, second] = location.hash.split("/").map(decodeURIComponent);
+  const [kind, first, second] = addressParts();
   open?.end();
   open = null;
   detail.replaceChildren();
@@ -102,5 +122,9 @@ follow("/_local/console/events", {
 });
 setInterval(showTimes, 1000);
 window.addEventListener("hashchange", route);
-listenToKeys({ close });
+listenToKeys({ close, isOpen: () => open !== null });
+listenToGroups((group) => {
+  chosen.group = group;
+  render();
+});
 route();

@@ -1,22 +1,18 @@
 /** The overview: endpoints, workers and jobs, kept in step with what the emulator tells. */
 
-import { command, copyButton, el, keepInStep, setText } from "./dom.js";
-import { readProgress } from "./progress.js";
+import { copyButton, el, keepInStep, part, setText } from "./dom.js";
+import { showJobs } from "./jobs.js";
+import { choose, showState } from "./rows.js";
 import * as time from "./time.js";
-import { count, duration, roughly, state } from "./words.js";
+import { count, roughly } from "./words.js";
 
-const TRY_IT = "runpodctl-py submit --task text_processing --local";
-const FINAL = new Set(["COMPLETED", "FAILED", "CANCELLED", "TIMED_OUT"]);
-
-const part = (id) => document.getElementById(id);
-
-/** The address of a job's detail. */
-export const addressOfJob = (job) => `#/job/${job.endpointId}/${job.id}`;
+const FEW_FAULTS = 2;
 
 /**
  * Shows it all.
  * @param {any} shown What the emulator told last.
- * @param {{endpointId: string|null, address: string}} chosen Whose jobs, and what is open.
+ * @param {{endpointId: string|null, group: string, address: string}} chosen Whose jobs, which of
+ *     them, and what is open.
  */
 export function showOverview(shown, chosen) {
   showFaults(shown.faults);
@@ -36,7 +32,15 @@ export function showTimes() {
   setText(part("clock"), remark);
 }
 
+/** A few faults are named at once; many are counted, and named when that is unfolded. */
 function showFaults(faults) {
+  const [details, summary] = [part("faults-part"), part("faults-count")];
+  const areMany = faults.length > FEW_FAULTS;
+  if (!areMany) details.open = true;
+  else if (summary.hidden) details.open = false;
+  summary.hidden = !areMany;
+  details.hidden = faults.length === 0;
+  setText(summary, count(faults.length, "fault"));
   const items = faults.map((text, index) => ({ text, key: `${index} ${text}` }));
   keepInStep(
     part("faults"),
@@ -129,112 +133,4 @@ function showWorkers({ endpoints, workers }, chosen) {
   );
   part("no-workers").hidden = wanted.length > 0;
   setText(part("no-workers"), "None yet. They come with the first job.");
-}
-
-function showJobs(endpoints, chosen) {
-  const wanted = endpoints.filter((each) => !chosen.endpointId || each.id === chosen.endpointId);
-  const jobs = wanted.flatMap((each) =>
-    each.latest.map((job) => ({ ...job, endpoint: each.name })),
-  );
-  jobs.sort((one, other) => other.createdAt - one.createdAt);
-  const title = chosen.endpointId && wanted.length ? `Jobs of ${wanted[0].name}` : "Jobs";
-  setText(part("jobs-title"), title);
-  keepInStep(part("jobs"), jobs, addressOfJob, newJob, (element, job) => {
-    updateJob(element.firstElementChild, job, endpoints.length > 1);
-    choose(element.firstElementChild, addressOfJob(job) === chosen.address, "page");
-  });
-  showEmptiness(wanted, jobs);
-}
-
-function showEmptiness(wanted, jobs) {
-  const empty = part("no-jobs");
-  empty.hidden = jobs.length > 0;
-  if (jobs.length === 0) {
-    const words = wordsFor(wanted);
-    if (empty.dataset.says !== words) {
-      empty.dataset.says = words;
-      empty.replaceChildren(el("p", {}, words), command(TRY_IT));
-    }
-  }
-  const older = part("older-jobs");
-  older.hidden = !wanted.some((each) => each.hasOlder);
-  setText(older, "Older ones are not listed; the endpoint counts them all.");
-}
-
-/** What an empty list of jobs means. */
-function wordsFor(endpoints) {
-  if (endpoints.length === 0) return "No endpoints yet. This makes one and sends it a job:";
-  const hadSome = endpoints.some(({ jobs }) => jobs.completed + jobs.failed > 0);
-  if (hadSome) return "No jobs any more: results are kept for 30 minutes. Send another one:";
-  return "No jobs yet. Send one:";
-}
-
-function newJob(job) {
-  return el(
-    "li",
-    {},
-    el(
-      "a",
-      { href: addressOfJob(job), class: "row job" },
-      el("span", { class: "state" }),
-      el("span", { class: "id" }, job.id),
-      el("span", { class: "what" }),
-      el("span", { class: "age", "data-from": job.createdAt, "data-says": "# ago" }),
-    ),
-  );
-}
-
-function updateJob(link, job, isNamed) {
-  showState(link.querySelector(".state"), job.status, job.place ? `, place ${job.place}` : "");
-  setText(
-    link.querySelector(".what"),
-    [...(isNamed ? [job.endpoint] : []), ...timesOf(job)].join(" · "),
-  );
-  const progress = readProgress(job.progress ?? null);
-  showProgress(link, progress);
-}
-
-/** How long a job waited and ran, as far as that is known. */
-export function timesOf(job) {
-  const told = [];
-  if (job.startedAt !== null) {
-    told.push(`waited ${duration(job.startedAt - job.queuedAt)}`);
-    if (FINAL.has(job.status)) told.push(`ran ${duration(job.finishedAt - job.startedAt)}`);
-  }
-  if (job.retries) told.push(job.retries === 1 ? "1 retry" : `${job.retries} retries`);
-  return told;
-}
-
-/** Shows a bar and words at the end of an element; nothing if there is no progress. */
-export function showProgress(parent, progress) {
-  let view = parent.querySelector(":scope > .progress");
-  if (!progress) {
-    view?.remove();
-    return;
-  }
-  if (!view) {
-    const bar = el("progress", { max: 100, "aria-label": "progress" });
-    view = el("span", { class: "progress" }, bar, el("span", { class: "words" }));
-    parent.append(view);
-  }
-  const bar = view.querySelector("progress");
-  bar.hidden = progress.percent === null;
-  if (progress.percent !== null) bar.value = progress.percent;
-  const words = [
-    progress.percent === null ? "" : `${Math.round(progress.percent)} %`,
-    progress.text ?? "",
-    progress.step !== null && progress.total !== null ? `(${progress.step}/${progress.total})` : "",
-  ];
-  setText(view.querySelector(".words"), words.filter(Boolean).join(" "));
-}
-
-/** Shows a state as a word with a colour. */
-export function showState(element, name, more = "") {
-  element.dataset.state = name;
-  setText(element, state(name) + more);
-}
-
-function choose(link, isChosen, value) {
-  if (isChosen) link.setAttribute("aria-current", value);
-  else link.removeAttribute("aria-current");
 }

@@ -34,23 +34,28 @@ export function follow(path, listener) {
 
 async function run(path, listener, signal) {
   while (!signal.aborted) {
-    try {
-      const response = await fetch(path, { signal, cache: "no-store" });
-      if (response.status >= 400 && response.status < 500) {
-        listener.refused?.(response.status);
-        return;
-      }
-      if (response.ok) {
-        listener.opened?.();
-        await read(response.body, listener.message);
-      }
-    } catch (error) {
-      if (signal.aborted) return;
-      if (!(error instanceof TypeError)) throw error;
+    const response = await unlessLost(fetch(path, { signal, cache: "no-store" }));
+    if (signal.aborted) return;
+    if (response && response.status >= 400 && response.status < 500) {
+      listener.refused?.(response.status);
+      return;
+    }
+    if (response?.ok) {
+      listener.opened?.();
+      await read(response.body, listener.message);
     }
     if (signal.aborted) return;
     listener.lost?.();
     await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+  }
+}
+
+/** What comes over the network; null if the connection breaks off, or is ended. */
+async function unlessLost(coming) {
+  try {
+    return await coming;
+  } catch {
+    return null;
   }
 }
 
@@ -59,7 +64,7 @@ async function read(body, message) {
   const reader = body.pipeThrough(new TextDecoderStream()).getReader();
   let parts = [];
   for (;;) {
-    const { value, done } = await reader.read();
+    const { value, done } = (await unlessLost(reader.read())) ?? { done: true };
     if (done) return;
     if (!value.includes("\n")) {
       parts.push(value);
@@ -79,5 +84,11 @@ function tell(event, message) {
     if (line.startsWith("data: ")) data = line.slice(6);
     else if (line.startsWith("event: ")) name = line.slice(7);
   }
-  if (data !== null) message(JSON.parse(data), name);
+  if (data === null) return;
+  try {
+    message(JSON.parse(data), name);
+  } catch (error) {
+    // A mistake of this page, not of the connection: the next event may well be shown.
+    reportError(error);
+  }
 }
