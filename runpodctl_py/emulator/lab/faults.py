@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import re
 from dataclasses import dataclass
+from difflib import get_close_matches
 from enum import Enum, auto
 from itertools import count
 from typing import TYPE_CHECKING
@@ -112,9 +113,12 @@ def parse_fault(text: str) -> Fault:
         )
     if where not in {WORKER, COLD_START, *REQUESTS}:
         fields = ", ".join(each for each in REQUESTS if "." not in each)
+        nearest = get_close_matches(where, (WORKER, COLD_START, *REQUESTS), n=1)
+        meant = f"Did you mean {nearest[0]}? " if nearest else ""
         raise UsageError(
             f"{where!r} of {text!r} is no place for a fault",
-            hint=f"Places: {fields}, graphql.saveEndpoint and the like, {WORKER}, {COLD_START}",
+            hint=f"{meant}Places: {fields}, graphql.saveEndpoint and the like, {WORKER}, "
+            f"{COLD_START}",
         )
     first, only, share = _how_often(text, mark, when)
     kind, after, status, seconds = _what(text, where, happening)

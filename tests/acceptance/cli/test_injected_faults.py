@@ -253,6 +253,8 @@ def test_faults_from_the_command_line(tmp_path: Path) -> None:
             nonsense = person.run("local", *command, "run:explode")
             assert (nonsense.code, "'explode' of 'run:explode'" in nonsense.stderr) == (2, True)
             person.run("local", "up", "--detach", "--simulate", "", "--fault", "health:500*1")
+        typed = person.run("local", "faults", "set", "helth:500")
+        assert (typed.code, "Did you mean health? Places: run, " in typed.stderr) == (2, True)
         assert person.run("health", "nowhere", "--local").code == 3
         struck = person.run("local", "faults", "--json").document["faults"]
         assert [(each["fault"], each["struck"]) for each in struck] == [("health:500*1", 1)]

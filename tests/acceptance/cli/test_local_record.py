@@ -6,8 +6,8 @@ import json
 import os
 import signal
 import socket
+import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -165,22 +165,19 @@ def test_a_file_that_is_no_transcript(listener: Person, recorded: Path) -> None:
     assert (no_folder.code, no_folder.error["error"]) == (2, "usage_error")
 
 
-def until(condition: object) -> None:
-    """Wait for a file to be as it should."""
-    deadline = time.monotonic() + PATIENCE_S
-    while not condition():  # type: ignore[operator]
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
 def test_a_kill_leaves_a_file_that_can_be_played(listener: Person) -> None:
     """Lines are written as they come; half a line is left out, and said."""
     path = listener.folder / "day.jsonl"
-    recorder = listener.start("local", "record", "day.jsonl")
-    until(path.exists)
-    asked = listener.run("local", "exec", "--", *ASKS, "/serverless")
-    assert asked.stdout == "0\n"
-    until(lambda: len(read(path).exchanges) == 1)
+    recorder = listener.start("local", "record", "day.jsonl", "--json")
+    assert recorder.stdout is not None
+    recorder.stdout.readline()
+    # It says each line when it is there.
+    with subprocess.Popen(["tail", "-n", "+2", "-f", path], stdout=subprocess.PIPE) as tail:  # noqa: S607 - of the system.
+        assert tail.stdout is not None
+        asked = listener.run("local", "exec", "--", *ASKS, "/serverless")
+        assert asked.stdout == "0\n"
+        assert b"/v2/serverless" in tail.stdout.readline()
+        tail.kill()
     recorder.kill()
     recorder.communicate()
     with path.open("a") as file:
@@ -226,7 +223,8 @@ def test_a_runpod_that_stops_ends_the_recording(developer: Person) -> None:
     """That is the end of the day, and no failure."""
     developer.run("local", "up", "--detach", "--simulate", "")
     recorder = developer.start("local", "record", "day.jsonl")
-    until((developer.folder / "day.jsonl").exists)
+    assert recorder.stderr is not None
+    assert recorder.stderr.readline().startswith("✓ Recording")
     developer.run("local", "exec", "--", *ASKS, "/serverless")
     developer.run("local", "down")
     _, said = recorder.communicate(timeout=PATIENCE_S)
