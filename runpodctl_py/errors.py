@@ -21,6 +21,7 @@ The tree (exit code in brackets)::
     ├── JobFailedError            job_failed            [10]
     ├── JobCancelledError         job_cancelled         [11]
     ├── JobTimedOutError          job_timed_out         [12]
+    ├── BatchFailedError          batch_failed          [13]
     ├── SaveError                 save_failed           [14]
     └── InterruptedRunError       interrupted           [130]
 
@@ -125,9 +126,21 @@ class ServerError(NetworkError):
 
 
 class RateLimitedError(NetworkError):
-    """RunPod answered 429 until we gave up (limits: API reference 4.3)."""
+    """RunPod answered 429 until we gave up (limits: API reference 4.3).
+
+    Args:
+        message: What it said.
+        hint: What to do about it.
+        retry_after_s: How long it asked us to wait, if it did.
+    """
 
     code = "rate_limited"
+
+    def __init__(
+        self, message: str, *, hint: str | None = None, retry_after_s: float | None = None
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.retry_after_s = retry_after_s
 
 
 class AnswerLostError(NetworkError):
@@ -196,6 +209,13 @@ class JobTimedOutError(RunpodctlError):
 
     code = "job_timed_out"
     exit_code = 12
+
+
+class BatchFailedError(RunpodctlError):
+    """The batch is through, and some of its rows are no success."""
+
+    code = "batch_failed"
+    exit_code = 13
 
 
 class SaveError(RunpodctlError):

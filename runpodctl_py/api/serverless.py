@@ -50,8 +50,12 @@ class Serverless:
         self._transport = transport
         self.endpoint_id = endpoint_id
 
-    async def run(self, request: JobRequest) -> Job:
+    async def run(self, request: JobRequest, *, tries: int | None = None) -> Job:
         """Queue a job and return it with its id.
+
+        Args:
+            request: The job.
+            tries: How often it is sent at most where that had no effect, if not as often as usual.
 
         Raises:
             PayloadTooLargeError: The body is over 10 MB; nothing was sent.
@@ -59,7 +63,7 @@ class Serverless:
         """
         body = request.as_json()
         check_size(body, RUN_LIMIT_BYTES, "/run")
-        return await self._submit("/run", body, hold_ms=None)
+        return await self._submit("/run", body, hold_ms=None, tries=tries)
 
     async def runsync(self, request: JobRequest, wait_ms: int) -> Job:
         """Queue a job and wait for it; it may come back unfinished.
@@ -145,13 +149,16 @@ class Serverless:
             _counts(WorkerCounts, answer.body.get("workers")),
         )
 
-    async def _submit(self, operation: str, body: JsonObject, *, hold_ms: int | None) -> Job:
+    async def _submit(
+        self, operation: str, body: JsonObject, *, hold_ms: int | None, tries: int | None = None
+    ) -> Job:
         try:
             answer = await self._transport.post(
                 self._path(operation),
                 body,
                 None if hold_ms is None else {"wait": hold_ms},
                 hold_s=(hold_ms or 0) / 1000,
+                tries=tries,
             )
             return parse_job(answer.body)
         except NotFoundError as exc:

@@ -45,6 +45,7 @@ COMMANDS = {
     "status": _Entry("jobs", "Show a job as it is now.", _RUN),
     "watch": _Entry("jobs", "Follow jobs that were sent before, and save their files.", _RUN),
     "cancel": _Entry("jobs", "Cancel jobs.", _RUN),
+    "batch": _Entry("batch", "Thousands of jobs from a CSV or JSONL file: run, resume, retry.", _RUN),
     "jobs": _Entry("ledger", "The jobs you have sent: list, show, sync, retry, export.", _RUN),
     "health": _Entry("jobs", "Show an endpoint's jobs and workers.", _RUN),
     "setup": _Entry("setup", "Create or update an endpoint from any preset.", _DEPLOY),

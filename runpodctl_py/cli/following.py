@@ -7,17 +7,16 @@ call it; how a running job is drawn is `job_view.py`'s.
 from __future__ import annotations
 
 import asyncio
-import importlib
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, NoReturn, Self
 
-from runpodctl_py.api.provisioning import connect
 from runpodctl_py.api.serverless import Serverless
 from runpodctl_py.api.transport import Transport, download_client
 from runpodctl_py.cli import result_view
 from runpodctl_py.cli.job_view import JobView, Place, job_view, queued_event
+from runpodctl_py.cli.prices import endpoint_price_usd, preset_price_usd
 from runpodctl_py.clock import SystemClock
 from runpodctl_py.errors import (
     AnswerLostError,
@@ -28,14 +27,13 @@ from runpodctl_py.errors import (
     ResultExpiredError,
     RunpodctlError,
     SaveError,
-    UsageError,
 )
-from runpodctl_py.gpus import GpuSelection, price_per_s_usd
+from runpodctl_py.gpus import price_per_s_usd
 from runpodctl_py.jobs.collect import Submission, Summary, collect, cost_usd, judge
 from runpodctl_py.jobs.download import Downloader
 from runpodctl_py.jobs.follow import PATIENCE_S, Finished, Started, follow
-from runpodctl_py.jobs.ledger import Intent, State, short_id
-from runpodctl_py.jobs.notes import Notes, sent
+from runpodctl_py.jobs.ledger import Intent, Ledger, State, short_id
+from runpodctl_py.jobs.notes import Directly, Notes, sent
 from runpodctl_py.jobs.save import check_folder
 
 if TYPE_CHECKING:
@@ -151,7 +149,9 @@ class Session:
         submitted_at = datetime.now(UTC)
         if self._wish.saves:
             check_folder(self._directory)
-        self._price = asyncio.create_task(self._look_up_price())
+        self._price = asyncio.create_task(
+            endpoint_price_usd(self._context.settings, self._place.endpoint_id)
+        )
         with job_view(self._context.output, self._name) as view:
             job = await self._send(request, sync_wait_ms)
             view.submitted(job.job_id, self._place)
@@ -160,9 +160,11 @@ class Session:
 
     async def watch(self, job_id: str) -> None:
         """Follow a job that was sent before, as `send_and_follow` does."""
-        self._price = asyncio.create_task(self._look_up_price())
+        self._price = asyncio.create_task(
+            endpoint_price_usd(self._context.settings, self._place.endpoint_id)
+        )
         job = await self._endpoint.status(job_id)
-        self._take_up(job)
+        await self._take_up(job)
         with job_view(self._context.output, self._name) as view:
             view.submitted(job.job_id, self._place)
             finished = await self._until_final(view, job, was_seen=True)
@@ -173,7 +175,7 @@ class Session:
         if record.job_id is None or record.state not in {State.FAILED, State.TIMED_OUT}:
             return False
         ledger = self._context.ledger
-        self._notes = Notes(ledger, record.key, self._not_noted)
+        self._notes = Notes(Directly(ledger), record.key, self._not_noted)
         ledger.repeating(record.key)
         try:
             job = await self._endpoint.retry(record.job_id)
@@ -205,7 +207,8 @@ class Session:
             parent=self._wish.parent,
         )
         send = partial(self._posted, request, sync_wait_ms)
-        job, self._notes = await sent(self._context.ledger, intent, send, self._not_noted)
+        writer = Directly(self._context.ledger)
+        job, self._notes = await sent(writer, intent, send, self._not_noted)
         return job
 
     async def _posted(self, request: JobRequest, sync_wait_ms: int | None) -> Job:
@@ -221,17 +224,17 @@ class Session:
                 hint=f"Look:  runpodctl-py health {self._place.endpoint_id}{self._context.flags}",
             ) from None
 
-    def _take_up(self, job: Job) -> None:
+    async def _take_up(self, job: Job) -> None:
         """Go on with the notes of a job that was sent before, or begin some."""
         context, endpoint_id = self._context, self._place.endpoint_id
 
-        def find() -> str:
-            key = context.ledger.adopt(context.place, endpoint_id, job, preset=self._wish.preset)
-            context.ledger.claim(key)
+        def find(ledger: Ledger) -> str:
+            key = ledger.adopt(context.place, endpoint_id, job, preset=self._wish.preset)
+            ledger.claim(key)
             return key
 
-        self._notes = Notes.of(context.ledger, self._not_noted, find)
-        self._notes.attempt(context.ledger.asked, job)
+        self._notes = await Notes.of(Directly(context.ledger), self._not_noted, find)
+        await self._notes.attempt(Ledger.asked, job)
 
     def _not_noted(self, error: LedgerError) -> None:
         self._context.output.warn(f"{error.message}. The job goes on, but is not written down.")
@@ -251,13 +254,13 @@ class Session:
             ):
                 view.show(event)
                 if isinstance(event, Started | Finished):
-                    self._notes.seen(event.job)
+                    await self._notes.seen(event.job)
                 if isinstance(event, Finished):
                     return event
         except asyncio.CancelledError:
             await self._interrupted(job.job_id)
         except ResultExpiredError:
-            self._notes.expired()
+            await self._notes.expired()
             raise
         except RunpodctlError as exc:
             exc.job_id = job.job_id
@@ -283,7 +286,7 @@ class Session:
                 hint=f"Fetch it:  {self._again('watch', job.job_id)}",
                 job_id=job.job_id,
             ) from None
-        self._notes.home(summary, is_wanted=self._wish.saves)
+        await self._notes.home(summary, is_wanted=self._wish.saves)
         self._tell(summary, self._clock.now_s() - self._began_s)
 
     async def _summary(self, job: Job, submission: Submission) -> Summary:
@@ -356,7 +359,7 @@ class Session:
                 detached.was_told = True
             raise detached from None
         try:
-            self._notes.seen(await self._endpoint.cancel(job_id))
+            await self._notes.seen(await self._endpoint.cancel(job_id))
         except RunpodctlError as exc:
             raise InterruptedRunError(
                 f"Interrupted, but the job could not be cancelled: {exc.message}",
@@ -365,43 +368,20 @@ class Session:
             ) from exc
         raise InterruptedRunError("Interrupted; the job is cancelled.", job_id=job_id) from None
 
-    async def _look_up_price(self) -> float | None:
-        """Return what a second of this endpoint's worker costs; the local RunPod is free."""
-        settings = self._context.settings
-        if settings.is_local:
-            return 0.0
-        # A seventh of a second that must not hold up the job.
-        await asyncio.to_thread(importlib.import_module, "runpodctl_py.api.graphql")
-        async with connect(settings.api_base_url, settings.api_key) as control:
-            for endpoint in await control.endpoints():
-                if endpoint.endpoint_id == self._place.endpoint_id:
-                    gpus = GpuSelection.from_gpu_ids(endpoint.gpu_ids)
-                    return price_per_s_usd(gpus, endpoint.gpu_count)
-        return None
+    def _looking_up_price(self) -> asyncio.Task[float | None]:
+        asked = endpoint_price_usd(self._context.settings, self._place.endpoint_id)
+        return asyncio.create_task(asked)
 
     async def _known_price(self) -> float | None:
         """Return the price if it is there; a job's end does not wait for it."""
         if self._context.settings.is_local:
             return 0.0
         if self._price is None or not self._price.done() or self._price.cancelled():
-            return _preset_price(self._wish.preset)
+            return preset_price_usd(self._wish.preset)
         if self._price.exception() is not None:
             # Some API keys may use an endpoint and not read the account.
-            return _preset_price(self._wish.preset)
+            return preset_price_usd(self._wish.preset)
         return self._price.result()
-
-
-def _preset_price(name: str | None) -> float | None:
-    """Return what the preset's own pools cost, the best guess without asking."""
-    if name is None:
-        return None
-    from runpodctl_py.presets import loading
-
-    try:
-        endpoint = loading.load(name).endpoint
-    except UsageError:
-        return None
-    return price_per_s_usd(endpoint.gpu, endpoint.gpu_count)
 
 
 def show_dry_run(

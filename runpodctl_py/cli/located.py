@@ -31,7 +31,7 @@ from runpodctl_py.errors import (
 if TYPE_CHECKING:
     from runpodctl_py.cli.context import Context
     from runpodctl_py.cli.options import Target
-    from runpodctl_py.jobs.ledger import Ledger, Record
+    from runpodctl_py.jobs.ledger import Ledger, Place, Record
     from runpodctl_py.settings import Settings
 
 _MOST_COMPLETED = 50
@@ -129,20 +129,20 @@ def locate(text: str, target: Target, common: Common) -> Located:
             return named
     if record.job_id is None:
         raise without_id(record)
-    return Located(record.job_id, placed(record, common, settings), target, record)
+    where = placed(record.intent.place, f"Job {record.short_id}", common, settings)
+    return Located(record.job_id, where, target, record)
 
 
-def placed(record: Record, common: Common, settings: Settings) -> Common:
-    """Return the options that lead to the RunPod a job is on.
+def placed(place: Place, what: str, common: Common, settings: Settings) -> Common:
+    """Return the options that lead to the RunPod that something is on.
 
     Raises:
         ConflictError: They lead to another one.
     """
-    place = record.intent.place
     if not place.is_local:
         if common.local or place.root != settings.endpoint_base_url:
             raise ConflictError(
-                f"Job {record.short_id} is on {place.root}",
+                f"{what} is on {place.root}",
                 hint="Leave out --local."
                 if common.local
                 else f"Say so:  RUNPOD_ENDPOINT_BASE_URL={place.root}",
@@ -152,7 +152,7 @@ def placed(record: Record, common: Common, settings: Settings) -> Common:
 
     if Path(place.root) != data_folder(os.environ):
         raise ConflictError(
-            f"Job {record.short_id} is on another local RunPod, the one in {place.root}",
+            f"{what} is on another local RunPod, the one in {place.root}",
             hint=f"Say so:  {FOLDER_VARIABLE}={place.root}",
         )
     return replace(common, local=True)

@@ -52,7 +52,8 @@ def retry(
         record = ledger.find(job)
         payload = ledger.payload(record.key)
     _refuse_without(force, record)
-    where = placed(record, common, load_settings(common))
+    what = f"Job {record.short_id}"
+    where = placed(record.intent.place, what, common, load_settings(common))
     wish = Wish.of(following, record.intent.preset)
     if wish.output_dir is None:
         wish = replace(wish, output_dir=record.intent.output_dir)

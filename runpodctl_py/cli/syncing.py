@@ -115,7 +115,7 @@ def _by_place(
         if common.local and not place.is_local:
             continue
         try:
-            where = placed(record, common, settings)
+            where = placed(place, f"Job {record.short_id}", common, settings)
         except ConflictError as exc:
             report.left(record, exc.message)
             continue

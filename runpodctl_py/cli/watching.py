@@ -39,7 +39,7 @@ def unsettled(target: Target, common: Common) -> list[Located]:
         ledger.settle()
         for record in reversed(ledger.jobs(Filter(unsettled=True))):
             try:
-                where = placed(record, common, settings)
+                where = placed(record.intent.place, f"Job {record.short_id}", common, settings)
             except ConflictError:
                 continue
             if record.job_id is not None:

@@ -48,6 +48,7 @@ class LocalApi:
         host: Starts the first worker of a handler.
         reloader: Watches the files of handlers.
         bells: What tells of changes.
+        has_rate_limits: Whether the job API refuses too many requests.
     """
 
     state: State
@@ -56,6 +57,7 @@ class LocalApi:
     host: WorkerHost
     reloader: Reloader
     bells: Bells
+    has_rate_limits: bool = False
 
     async def status(self, _request: Request) -> Response:
         """GET /_local/status: the emulator and its endpoints."""
@@ -64,6 +66,7 @@ class LocalApi:
                 "version": __version__,
                 "startedAt": self.started_at,
                 "uptimeSeconds": round(self.clock.now() - self.started_at, 3),
+                "rateLimits": self.has_rate_limits,
                 "endpoints": [
                     endpoint_shape(self.state, each)
                     for each in self.state.control.endpoints.values()

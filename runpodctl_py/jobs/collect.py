@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from runpodctl_py.jobs.outputs import Reading
     from runpodctl_py.jobs.save import Fetcher
     from runpodctl_py.jobs.tree import Node
     from runpodctl_py.jsontypes import JsonValue
@@ -97,7 +98,7 @@ async def collect(
     report = await save_files(reading.files, directory, job_id=job.job_id, fetch=fetch)
     warnings = [*reading.warnings, *report.warnings]
     cost = cost_usd(job, submission.price_per_s_usd)
-    error = _judge(job, reading.failures)
+    error = judged(job, reading)
     if error is not None:
         # The job's own failure is the error to tell; what else went wrong must not be silent.
         warnings += report.problems
@@ -135,7 +136,7 @@ async def collect(
         manifest,
         cost,
         text=None if reading.files else readable_text(job.output),
-        output=without_contents(job.output, _places(report.files)),
+        output=without_contents(job.output, places_of(report.files)),
         is_whole=not report.problems and manifest is not None,
     )
 
@@ -145,15 +146,16 @@ def judge(job: Job) -> RunpodctlError | None:
 
     A job can be COMPLETED and have failed: some workers say so in their output only.
     """
-    return _judge(job, read_output(job.output).failures)
+    return judged(job, read_output(job.output))
 
 
-def _judge(job: Job, failures: Sequence[str]) -> RunpodctlError | None:
+def judged(job: Job, reading: Reading) -> RunpodctlError | None:
+    """Return the same of a job whose output has been read."""
     match job.status:
         case JobStatus.COMPLETED:
-            if not failures:
+            if not reading.failures:
                 return None
-            said = "\n".join(failures)
+            said = "\n".join(reading.failures)
             return JobFailedError(f"The job completed, but says: {said}", job_id=job.job_id)
         case JobStatus.CANCELLED:
             return JobCancelledError("The job was cancelled", job_id=job.job_id)
@@ -181,7 +183,7 @@ def _failed(job: Job) -> JobFailedError:
     )
 
 
-def _places(files: Sequence[SavedFile]) -> dict[str, str]:
+def places_of(files: Sequence[SavedFile]) -> dict[str, str]:
     """Return each file's path on disk by every place in the output that has its content."""
     return {place: str(f.path) for f in files for place in (f.where, *f.also_at)}
 

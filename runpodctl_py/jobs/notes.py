@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Protocol, Self, TypeVar
 
 from runpodctl_py.errors import (
     AnswerLostError,
@@ -16,16 +16,40 @@ from runpodctl_py.errors import (
     LedgerError,
     RunpodctlError,
 )
-from runpodctl_py.jobs.ledger import Home, KeptFile
+from runpodctl_py.jobs.ledger import Home, KeptFile, Ledger
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from runpodctl_py.api.types import Job
     from runpodctl_py.jobs.collect import Summary
-    from runpodctl_py.jobs.ledger import Intent, Ledger
+    from runpodctl_py.jobs.ledger import Intent
 
     Tell = Callable[[LedgerError], None]
+
+_Result = TypeVar("_Result")
+
+
+class Writer(Protocol):
+    """Something that takes steps in a ledger, such as a `Scribe`."""
+
+    async def write(self, step: Callable[[Ledger], _Result]) -> _Result:
+        """Take a step, and return when it is committed.
+
+        Raises:
+            LedgerError: It could not be written down.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Directly:
+    """Takes each step at once and by itself; the event loop waits for the disk."""
+
+    ledger: Ledger
+
+    async def write(self, step: Callable[[Ledger], _Result]) -> _Result:
+        """Take a step."""
+        return step(self.ledger)
 
 
 @dataclass(slots=True)
@@ -33,36 +57,36 @@ class Notes:
     """What is written down of one job.
 
     Args:
-        ledger: Where.
+        writer: Where.
         key: The job's name there.
         tell: Told the first time the ledger fails; the job goes on.
         is_broken: Whether the ledger has failed: what is written down is not up to date.
     """
 
-    ledger: Ledger
+    writer: Writer
     key: str
     tell: Tell
     is_broken: bool = field(default=False, init=False)
 
     @classmethod
-    def of(cls, ledger: Ledger, tell: Tell, find: Callable[[], str]) -> Self:
+    async def of(cls, writer: Writer, tell: Tell, find: Callable[[Ledger], str]) -> Self:
         """Return the notes of a job that exists already, whatever the ledger says to it."""
-        notes = cls(ledger, "", tell)
+        notes = cls(writer, "", tell)
         try:
-            notes.key = find()
+            notes.key = await writer.write(find)
         except LedgerError as exc:
             notes._break(exc)
         return notes
 
-    def seen(self, job: Job) -> None:
+    async def seen(self, job: Job) -> None:
         """Note how RunPod says that it stands."""
-        self.attempt(self.ledger.seen, job)
+        await self.attempt(Ledger.seen, job)
 
-    def expired(self) -> None:
+    async def expired(self) -> None:
         """Note that RunPod does not know it any more."""
-        self.attempt(self.ledger.expired)
+        await self.attempt(Ledger.expired)
 
-    def home(self, summary: Summary, *, is_wanted: bool = True) -> None:
+    async def home(self, summary: Summary, *, is_wanted: bool = True) -> None:
         """Note what of it is on our disk.
 
         Args:
@@ -70,14 +94,14 @@ class Notes:
             is_wanted: Whether files were to be saved; if not, nothing is left to be fetched.
         """
         home = home_of(summary, is_wanted=is_wanted)
-        self.attempt(self.ledger.home, home)
+        await self.attempt(Ledger.home, home)
 
-    def attempt(self, write: Callable[..., None], *news: object) -> None:
+    async def attempt(self, write: Callable[..., None], *news: object) -> None:
         """Write some news of the job down, as far as the ledger works."""
         if self.is_broken:
             return
         try:
-            write(self.key, *news)
+            await self.writer.write(lambda ledger: write(ledger, self.key, *news))
         except LedgerError as exc:
             self._break(exc)
 
@@ -87,12 +111,12 @@ class Notes:
 
 
 async def sent(
-    ledger: Ledger, intent: Intent, send: Callable[[], Awaitable[Job]], tell: Tell
+    writer: Writer, intent: Intent, send: Callable[[], Awaitable[Job]], tell: Tell
 ) -> tuple[Job, Notes]:
     """Write a job down, send it, and write down what became of that.
 
     Args:
-        ledger: Where it is written down.
+        writer: Where it is written down.
         intent: What is sent, and where to.
         send: Sends it.
         tell: Told if the ledger fails after it was sent.
@@ -101,20 +125,20 @@ async def sent(
         LedgerError: It could not be written down; nothing was sent.
         RunpodctlError: What `send` raises.
     """
-    notes = Notes(ledger, ledger.intend(intent), tell)
+    notes = Notes(writer, await writer.write(lambda ledger: ledger.intend(intent)), tell)
     try:
         job = await send()
     except asyncio.CancelledError:
-        notes.attempt(ledger.unknown, "interrupted while it was being sent")
+        await notes.attempt(Ledger.unknown, "interrupted while it was being sent")
         raise
     except (AnswerLostError, InterruptedRunError) as exc:
-        notes.attempt(ledger.unknown, exc.message)
+        await notes.attempt(Ledger.unknown, exc.message)
         exc.hint = "\n".join(filter(None, (exc.hint, "Look for it:  runpodctl-py jobs sync")))
         raise
     except RunpodctlError as exc:
-        notes.attempt(ledger.not_sent, exc.message)
+        await notes.attempt(Ledger.not_sent, exc.message)
         raise
-    notes.attempt(ledger.sent, job)
+    await notes.attempt(Ledger.sent, job)
     return job, notes
 
 

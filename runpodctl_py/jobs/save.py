@@ -13,7 +13,7 @@ import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from runpodctl_py.errors import RunpodctlError, UsageError
+from runpodctl_py.errors import RunpodctlError, SaveError, UsageError
 from runpodctl_py.jobs.content_types import content_type_of, contradicts, extension_of, sniff
 from runpodctl_py.jobs.landing import Draft, Taken
 from runpodctl_py.jobs.naming import extension_in, safe_name, with_extension
@@ -115,7 +115,12 @@ class SaveReport:
 
 
 async def save_files(
-    files: Sequence[FoundFile], directory: Path, *, job_id: str, fetch: Fetcher | None = None
+    files: Sequence[FoundFile],
+    directory: Path,
+    *,
+    job_id: str,
+    fetch: Fetcher | None = None,
+    taken: Taken | None = None,
 ) -> SaveReport:
     """Save files into a folder, which is created if it is missing.
 
@@ -131,14 +136,15 @@ async def save_files(
         directory: Where to save them; it may be a symlink, what is in it is never followed.
         job_id: Whose files they are.
         fetch: What fetches links; None leaves them out with a warning.
+        taken: The names that are taken there, if the folder is made and known already.
     """
     if not files:
         return SaveReport()
     try:
-        taken = await _in_thread(lambda: _prepared(directory))
-    except OSError as exc:
-        return SaveReport(problems=(f"{directory}: {reason(exc)}",))
-    saver = _Saver(directory, safe_name(job_id, default="job"), taken, fetch)
+        known = taken or await _in_thread(lambda: prepared(directory))
+    except SaveError as exc:
+        return SaveReport(problems=(exc.message,))
+    saver = _Saver(directory, safe_name(job_id, default="job"), known, fetch)
     for file in files:
         await saver.save(file)
     return SaveReport(tuple(saver.saved), tuple(saver.problems), tuple(saver.warnings))
@@ -236,9 +242,17 @@ class _Saver:
         return right
 
 
-def _prepared(directory: Path) -> Taken:
-    directory.mkdir(parents=True, exist_ok=True)
-    return Taken(directory)
+def prepared(directory: Path) -> Taken:
+    """Make a folder, and look which names are taken in it; this blocks.
+
+    Raises:
+        SaveError: It cannot be made or read.
+    """
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        return Taken(directory)
+    except OSError as exc:
+        raise SaveError(f"{directory}: {reason(exc)}") from exc
 
 
 def _linked_name(file: LinkedFile, fetched: Fetched, kind: Kind | None) -> str:

@@ -6,16 +6,14 @@ is the caller's business.
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from runpodctl_py.errors import NotFoundError, RefusedError, ServerError
+from runpodctl_py.errors import NotFoundError
 from runpodctl_py.jobs.collect import Submission, collect
-from runpodctl_py.jobs.ledger import State
-from runpodctl_py.jobs.masking import masked
+from runpodctl_py.jobs.lost import LostJobs
 from runpodctl_py.jobs.notes import home_of
 
 if TYPE_CHECKING:
@@ -23,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from runpodctl_py.api.serverless import Serverless
-    from runpodctl_py.api.types import Job, Listed
+    from runpodctl_py.api.types import Job
     from runpodctl_py.jobs.collect import Summary
     from runpodctl_py.jobs.ledger import Ledger, Record
     from runpodctl_py.jobs.save import Fetcher
@@ -83,8 +81,7 @@ class Syncing:
         self._directory = directory
         self._fetcher = fetcher
         self._is_directory_meant = is_directory_meant
-        self._requests: list[Listed] | None = None
-        self._listing = asyncio.Lock()
+        self._lost = LostJobs(ledger, endpoint)
 
     async def bring(self, record: Record) -> Result:
         """Ask for one job, and save what it returned.
@@ -114,49 +111,11 @@ class Syncing:
     async def _found(self, record: Record) -> Job | None:
         """Return a job as RunPod knows it; None if it does not."""
         if record.job_id is None:
-            return await self._looked_for(record)
-        return await self._asked_for(record.job_id)
-
-    async def _asked_for(self, job_id: str) -> Job | None:
+            return await self._lost.find(record)
         try:
-            return await self._endpoint.status(job_id)
+            return await self._endpoint.status(record.job_id)
         except NotFoundError:
             return None
-
-    async def _looked_for(self, record: Record) -> Job | None:
-        """Look for a job whose answer was lost: one with our input that is nobody's yet.
-
-        Of several alike, which were lost alike, each takes one; a job that somebody else may
-        have sent, or that is on its way, is nobody's to take.
-        """
-        ledger, payload = self._ledger, self._ledger.payload(record.key)
-        if record.state is not State.UNKNOWN or payload is None:
-            return None
-        if ledger.twins(record, State.SENDING):
-            return None
-        async with self._listing:
-            alike = [
-                each
-                for each in await self._listed()
-                if each.has_payload
-                and masked(each.payload) == payload
-                and not ledger.knows(each.job_id)
-            ]
-            if not alike or len(alike) > ledger.twins(record, State.UNKNOWN):
-                return None
-            # The oldest comes last.
-            (self._requests or []).remove(alike[-1])
-            job = await self._asked_for(alike[-1].job_id)
-            return job if job is not None and ledger.found(record.key, job) else None
-
-    async def _listed(self) -> list[Listed]:
-        """Return what the endpoint lists; asked once, because it may be asked rarely (4.3)."""
-        if self._requests is None:
-            try:
-                self._requests = await self._endpoint.requests()
-            except (NotFoundError, RefusedError, ServerError):
-                self._requests = []
-        return self._requests
 
     async def _collected(self, record: Record, job: Job) -> Summary:
         intent = record.intent

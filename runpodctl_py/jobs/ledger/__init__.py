@@ -1,5 +1,6 @@
 """The ledger: what was submitted where, and what came back; outlives every process and crash."""
 
+from runpodctl_py.jobs.ledger.batches import Batch, BatchState, Counts
 from runpodctl_py.jobs.ledger.reading import Filter, Waiting
 from runpodctl_py.jobs.ledger.record import (
     FINAL,
@@ -12,10 +13,14 @@ from runpodctl_py.jobs.ledger.record import (
     State,
     short_id,
 )
+from runpodctl_py.jobs.ledger.scribe import Scribe
 from runpodctl_py.jobs.ledger.store import Home, Ledger
 
 __all__ = [
     "FINAL",
+    "Batch",
+    "BatchState",
+    "Counts",
     "Deployment",
     "Filter",
     "Home",
@@ -24,6 +29,7 @@ __all__ = [
     "Ledger",
     "Place",
     "Record",
+    "Scribe",
     "Sighting",
     "State",
     "Waiting",

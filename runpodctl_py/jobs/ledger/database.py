@@ -81,9 +81,15 @@ class Database:
 
     @contextmanager
     def together(self) -> Iterator[sqlite3.Connection]:
-        """Write everything inside, or nothing; the file is this process's meanwhile."""
+        """Write everything inside, or nothing; the file is this process's meanwhile.
+
+        Inside another one, it is a part of that.
+        """
         with translated(self._path):
             connection = self._connection
+            if connection.in_transaction:
+                yield connection
+                return
             connection.execute("BEGIN IMMEDIATE")
             try:
                 yield connection

@@ -10,35 +10,31 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from runpodctl_py.api.types import Policy
 from runpodctl_py.errors import NotFoundError, UsageError
 from runpodctl_py.jobs.ledger.database import Database, path_out
 from runpodctl_py.jobs.ledger.lives import Lives
-from runpodctl_py.jobs.ledger.record import (
-    Deployment,
-    Intent,
-    KeptFile,
-    Place,
-    Record,
-    Sighting,
-    State,
-)
+from runpodctl_py.jobs.ledger.record import Deployment, KeptFile, Sighting, State
+from runpodctl_py.jobs.ledger.rows import record_of
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Iterator
     from pathlib import Path
 
+    from runpodctl_py.jobs.ledger.record import Place, Record
     from runpodctl_py.jsontypes import JsonValue
 
 _SHORTEST_PREFIX = 4
 _PAGE = 500
 _BEYOND_ANY_NUMBER = 2**62
 FORGETTABLE = (
-    "(created_at < ? AND (saved_at IS NOT NULL OR state IN ('not_sent', 'expired')))"
-    " OR created_at < ?"
+    "((created_at < ? AND (saved_at IS NOT NULL OR state IN ('not_sent', 'expired')))"
+    " OR created_at < ?) AND (batch_id IS NULL OR"
+    " batch_id NOT IN (SELECT batch_id FROM batch WHERE state = 'open'))"
 )
-"""What is done with and old enough, or so old that RunPod cannot know it any more."""
+"""What is done with and old enough, or so old that RunPod cannot know it any more.
+
+Not of a batch that may go on: it would send those rows once more.
+"""
 UNSETTLED = "saved_at IS NULL AND state NOT IN ('not_sent', 'expired')"
 
 
@@ -113,7 +109,7 @@ class Reading:
                 f"sync-{pattern}%",
                 f"{pattern}%",
             )
-        found = [_record(each) for each in rows]
+        found = [record_of(each) for each in rows]
         if not found:
             raise NotFoundError(
                 f"The ledger knows no job {text}",
@@ -149,13 +145,13 @@ class Reading:
 
     def record(self, key: str) -> Record:
         """Return a job by its key."""
-        return _record(self._database.rows("SELECT * FROM listed WHERE key = ?", key)[0])
+        return record_of(self._database.rows("SELECT * FROM listed WHERE key = ?", key)[0])
 
     def jobs(self, wanted: Filter | None = None, limit: int | None = None) -> list[Record]:
         """Return jobs, those written down last first."""
         where, values = _conditions(wanted or Filter())
         statement = f"SELECT * FROM listed WHERE {where} ORDER BY number DESC LIMIT ?"  # noqa: S608 - our own words only.
-        return [_record(row) for row in self._database.rows(statement, *values, limit or -1)]
+        return [record_of(row) for row in self._database.rows(statement, *values, limit or -1)]
 
     def each(self, wanted: Filter) -> Iterator[Record]:
         """Yield jobs as `jobs` returns them, however many, without having all of them at once."""
@@ -168,7 +164,7 @@ class Reading:
                 _BEYOND_ANY_NUMBER if last is None else last,
                 _PAGE,
             )
-            yield from map(_record, page)
+            yield from map(record_of, page)
             if len(page) < _PAGE:
                 return
             last = page[-1]["number"]
@@ -245,7 +241,7 @@ class Reading:
         alive: dict[str, bool] = {}
         for owner in {row["owner"] for row in rows} - {None}:
             alive[owner] = self._lives.is_alive(owner)
-        left = [_record(row) for row in rows if not alive.get(row["owner"], False)]
+        left = [record_of(row) for row in rows if not alive.get(row["owner"], False)]
         drops = [each.kept_until for each in left if each.kept_until is not None]
         return Waiting(
             ended=sum(each.state.is_final for each in left),
@@ -272,39 +268,6 @@ class Reading:
 
     def _aside(self, digest: str) -> Path:
         return self.path.with_name(f"{self.path.name}.inputs") / f"{digest}.json"
-
-
-def _record(row: sqlite3.Row) -> Record:
-    intent = Intent(
-        place=Place(row["root"], bool(row["is_local"])),
-        endpoint_id=row["endpoint_id"],
-        payload=None,
-        preset=row["preset"],
-        policy=Policy(**json.loads(row["policy"])),
-        webhook=row["webhook"],
-        is_sync=bool(row["is_sync"]),
-        output_dir=None if row["output_dir"] is None else path_out(row["output_dir"]),
-        parent=row["parent"],
-        batch_id=row["batch_id"],
-        row=row["batch_row"],
-    )
-    return Record(
-        key=row["key"],
-        intent=intent,
-        state=State(row["state"]),
-        job_id=row["job_id"],
-        created_at=row["created_at"],
-        seen_at=row["seen_at"],
-        finished_at=row["finished_at"],
-        saved_at=row["saved_at"],
-        delay_ms=row["delay_ms"],
-        execution_ms=row["execution_ms"],
-        cost_usd=row["cost_usd"],
-        worker_id=row["worker_id"],
-        error=row["error"],
-        is_payload_whole=bool(row["is_payload_whole"]),
-        file_count=row["file_count"],
-    )
 
 
 def _literally(text: str) -> str:

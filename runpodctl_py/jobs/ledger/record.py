@@ -121,7 +121,8 @@ class Intent:
         output_dir: Where its files go.
         parent: The key of the record that it repeats.
         batch_id: The batch it is part of.
-        row: Which row of the batch.
+        row: Which row of the batch, by its name.
+        line: Where in the batch's file it begins.
     """
 
     place: Place
@@ -135,6 +136,7 @@ class Intent:
     parent: str | None = None
     batch_id: str | None = None
     row: str | None = None
+    line: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

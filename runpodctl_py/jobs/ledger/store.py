@@ -11,11 +11,12 @@ import hashlib
 import json
 import secrets
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 from runpodctl_py.jobs.landing import Draft
+from runpodctl_py.jobs.ledger.batches import Batches
 from runpodctl_py.jobs.ledger.database import bound, path_in, translated
 from runpodctl_py.jobs.ledger.reading import FORGETTABLE, UNSETTLED, Reading
 from runpodctl_py.jobs.ledger.record import (
@@ -31,7 +32,7 @@ from runpodctl_py.jobs.masking import masked, masked_text
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
     from types import TracebackType
 
@@ -76,6 +77,7 @@ class Ledger(Reading):
     def __init__(self, path: Path, now: Callable[[], float] = time.time) -> None:
         super().__init__(path)
         self._now = now
+        self.batches = Batches(self._database, self._lives, now)
 
     def __enter__(self) -> Self:
         return self
@@ -92,6 +94,12 @@ class Ledger(Reading):
         """Let go of the file, and of all jobs this process was working on."""
         self._database.close()
         self._lives.end()
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Take several steps in one piece: all of them are written down, or none."""
+        with self._database.together():
+            yield
 
     # What happens to a job, in its order.
 
@@ -283,6 +291,7 @@ class Ledger(Reading):
         with self._database.together() as sql:
             sql.execute(f"DELETE FROM job WHERE {FORGETTABLE}", self._forgettable(before))  # noqa: S608 - our own words.
             count = int(sql.execute("SELECT changes()").fetchone()[0])
+            self.batches.forget_empty(before)
         with self._database.together() as sql:
             rows = sql.execute("SELECT sha256 FROM payload WHERE body IS NULL").fetchall()
             kept = {self._aside(row["sha256"]) for row in rows}
@@ -317,7 +326,7 @@ class Ledger(Reading):
         cursor = sql.execute(
             "INSERT INTO job (key, root, is_local, endpoint_id, preset, state, owner, policy,"
             " webhook, is_sync, output_dir, parent, batch_id, batch_row, is_payload_whole,"
-            " created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            " batch_line, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             tuple(
                 map(
                     bound,
@@ -337,6 +346,7 @@ class Ledger(Reading):
                         intent.batch_id,
                         intent.row,
                         is_payload_whole,
+                        intent.line,
                         self._now(),
                     ),
                 )

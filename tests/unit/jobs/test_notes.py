@@ -23,7 +23,7 @@ from runpodctl_py.errors import (
 )
 from runpodctl_py.jobs.collect import Summary
 from runpodctl_py.jobs.ledger import Intent, KeptFile, Ledger, Place, Record, State
-from runpodctl_py.jobs.notes import Notes, home_of, sent
+from runpodctl_py.jobs.notes import Directly, Notes, home_of, sent
 from runpodctl_py.jobs.save import SavedFile
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ async def test_it_is_written_down_before_it_is_sent(ledger: Ledger, told: list[s
         states.append(only(ledger).state)
         return QUEUED
 
-    job, notes = await sent(ledger, INTENT, send, lambda error: told.append(error.message))
+    job, notes = await sent(Directly(ledger), INTENT, send, lambda error: told.append(error.message))
     assert (job, notes.key, states) == (QUEUED, only(ledger).key, [State.SENDING])
     assert (only(ledger).state, only(ledger).job_id) == (State.QUEUED, QUEUED.job_id)
     assert told == []
@@ -89,7 +89,7 @@ async def test_what_cannot_be_written_down_is_not_sent(ledger: Ledger, told: lis
         return QUEUED
 
     with pytest.raises(LedgerError, match="is damaged"):
-        await sent(ledger, INTENT, send, lambda error: told.append(error.message))
+        await sent(Directly(ledger), INTENT, send, lambda error: told.append(error.message))
     assert (calls, told) == ([], [])
 
 
@@ -117,7 +117,7 @@ async def test_what_an_error_says_of_the_job(
         raise error
 
     with pytest.raises(type(error)) as caught:
-        await sent(ledger, INTENT, send, lambda error: told.append(error.message))
+        await sent(Directly(ledger), INTENT, send, lambda error: told.append(error.message))
     assert caught.value is error
     assert (only(ledger).state, only(ledger).error, told) == (state, error.message, [])
 
@@ -129,7 +129,7 @@ async def test_a_lost_answer_says_how_to_look(ledger: Ledger) -> None:
         raise AnswerLostError("cut off", hint="Look:  health")
 
     with pytest.raises(AnswerLostError) as caught:
-        await sent(ledger, INTENT, send, lambda _: None)
+        await sent(Directly(ledger), INTENT, send, lambda _: None)
     assert caught.value.hint == "Look:  health\nLook for it:  runpodctl-py jobs sync"
 
 
@@ -142,7 +142,7 @@ async def test_who_is_cancelled_while_sending_does_not_know(ledger: Ledger) -> N
         await asyncio.Event().wait()
         raise AssertionError
 
-    task = asyncio.create_task(sent(ledger, INTENT, send, lambda _: None))
+    task = asyncio.create_task(sent(Directly(ledger), INTENT, send, lambda _: None))
     await began.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -157,10 +157,10 @@ async def test_trouble_after_the_sending_is_told_once(ledger: Ledger, told: list
         damage(ledger)
         return QUEUED
 
-    job, notes = await sent(ledger, INTENT, send, lambda error: told.append(error.message))
-    notes.seen(DONE)
-    notes.home(Summary(DONE))
-    notes.expired()
+    job, notes = await sent(Directly(ledger), INTENT, send, lambda error: told.append(error.message))
+    await notes.seen(DONE)
+    await notes.home(Summary(DONE))
+    await notes.expired()
     assert (job, len(told)) == (QUEUED, 1)
     assert "is damaged" in told[0]
 
@@ -168,13 +168,13 @@ async def test_trouble_after_the_sending_is_told_once(ledger: Ledger, told: list
 async def test_trouble_with_a_job_of_before_is_told_once(ledger: Ledger, told: list[str]) -> None:
     """It is followed all the same."""
     damage(ledger)
-    notes = Notes.of(
-        ledger,
+    notes = await Notes.of(
+        Directly(ledger),
         lambda error: told.append(error.message),
-        lambda: ledger.adopt(INTENT.place, "e", QUEUED),
+        lambda ledger: ledger.adopt(INTENT.place, "e", QUEUED),
     )
-    notes.seen(DONE)
-    notes.home(Summary(DONE))
+    await notes.seen(DONE)
+    await notes.home(Summary(DONE))
     assert len(told) == 1
 
 

@@ -37,7 +37,7 @@ from runpodctl_py.errors import (
 )
 from runpodctl_py.jobs.ledger import FINAL, Filter, Ledger, State
 from runpodctl_py.jobs.masking import masked
-from runpodctl_py.jobs.notes import sent
+from runpodctl_py.jobs.notes import Directly, sent
 from runpodctl_py.jobs.sync import Came, Syncing
 from runpodctl_py.testing import FakeClock
 from tests.unit.jobs.ledger.samples import intent
@@ -241,7 +241,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
         before = {each.key for each in self.ledger.jobs()}
         try:
-            asyncio.run(sent(self.ledger, intent(payload=payload), send, pytest.fail))
+            asyncio.run(sent(Directly(self.ledger), intent(payload=payload), send, pytest.fail))
         except KilledError:
             self.restart()
         except RunpodctlError:

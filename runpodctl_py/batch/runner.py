@@ -1,0 +1,498 @@
+"""Running a batch: rows become jobs, jobs become files and results, and nothing is done twice.
+
+Owns which row is sent, followed or left alone, and when the batch stops. Every move stands in the
+ledger before the next one depends on it, so whatever ends the process, the same batch goes on
+where it was. Reading rows, pace, asking, saving and the results' file are other modules'.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, replace
+from enum import Enum, auto
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from runpodctl_py.api.types import JobRequest, JobStatus
+from runpodctl_py.batch.retrying import is_worth_retrying
+from runpodctl_py.batch.row import BadRow, Row, RowResult
+from runpodctl_py.batch.saving import Attempt, result_of
+from runpodctl_py.errors import (
+    AnswerLostError,
+    LedgerError,
+    NetworkError,
+    NotFoundError,
+    PayloadTooLargeError,
+    RateLimitedError,
+    RefusedError,
+    RunpodctlError,
+)
+from runpodctl_py.jobs.ledger import BatchState, Intent, State
+from runpodctl_py.jobs.notes import home_of, sent
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+
+    from runpodctl_py.api.serverless import Serverless
+    from runpodctl_py.api.types import Job
+    from runpodctl_py.batch.asking import Asking
+    from runpodctl_py.batch.pace import Pace
+    from runpodctl_py.batch.patience import Patience
+    from runpodctl_py.batch.saving import Saving
+    from runpodctl_py.batch.tally import Tally
+    from runpodctl_py.batch.window import Window
+    from runpodctl_py.clock import Clock
+    from runpodctl_py.in_groups import InGroups
+    from runpodctl_py.jobs.collect import Summary
+    from runpodctl_py.jobs.ledger import Batch, Ledger, Record, Scribe
+    from runpodctl_py.jobs.lost import LostJobs
+
+_Result = TypeVar("_Result")
+_LOOK_S = 3.0
+"""How often we look at the endpoint's workers, and whether the batch was cancelled."""
+_LAST_ANSWERS_S = 10.0
+"""How long, when we are to stop, we wait for the answers to what is being sent."""
+_CHUNK = 200
+
+
+class Stop(Enum):
+    """Why a batch sends nothing more."""
+
+    DONE = auto()
+    """Every row was sent."""
+    COST = auto()
+    """What it may cost is reached."""
+    LIMIT = auto()
+    """As many rows as were asked for have been sent."""
+    CANCELLED = auto()
+    """`batch cancel` was called."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a person allows a batch.
+
+    Args:
+        max_cost_usd: Nothing is sent any more when it has cost that much.
+        rows: The most rows to send.
+        retries: How often a row is sent again whose failure may be chance.
+    """
+
+    max_cost_usd: float | None = None
+    rows: int | None = None
+    retries: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tools:
+    """What a batch is run with.
+
+    Args:
+        endpoint: Where its jobs run.
+        scribe: Where everything is written down.
+        lines: Appends results to their file.
+        saving: Saves what jobs return.
+        asking: Asks for jobs until they have ended.
+        pace: How often, and how often at once, jobs may be sent.
+        patience: How long an outage is waited out.
+        lost: Makes what looks for jobs whose answers were lost.
+        window: How many jobs may be in flight.
+        clock: For waiting.
+    """
+
+    endpoint: Serverless
+    scribe: Scribe
+    lines: InGroups[RowResult, None]
+    saving: Saving
+    asking: Asking
+    pace: Pace
+    patience: Patience
+    lost: Callable[[], LostJobs]
+    window: Window
+    clock: Clock
+
+
+class Runner:
+    """Runs one batch, or the rest of it.
+
+    Args:
+        batch: The batch, in our hands.
+        rows: Reads its file.
+        tools: What it is run with.
+        limits: What is allowed.
+        tally: Kept up to date while it runs; it counts what was done before already.
+        is_begun: Whether some of its rows may have been sent before.
+        repeats: Which rows that have ended are sent once more.
+        tell: Told of each result.
+    """
+
+    def __init__(
+        self,
+        batch: Batch,
+        rows: Callable[[], Iterator[Row | BadRow]],
+        tools: Tools,
+        limits: Limits,
+        tally: Tally,
+        *,
+        is_begun: bool,
+        repeats: Callable[[Record], bool],
+        tell: Callable[[RowResult], None],
+    ) -> None:
+        self._batch = batch
+        self._rows = rows
+        self._tools = tools
+        self._limits = limits
+        self._tally = tally
+        self._is_begun = is_begun
+        self._repeats = repeats
+        self._tell = tell
+        self._flights: set[asyncio.Task[Job | None]] = set()
+        self._sending: set[asyncio.Task[Any]] = set()
+        self._landed = asyncio.Event()
+        self._stop: Stop | None = None
+        self._costs = 0
+
+    async def run(self) -> Stop:
+        """Send what is to be sent, and follow it to its end.
+
+        On a cancellation nothing more is sent, and the answers to what is being sent are waited
+        for: a job of which nobody knows whether it exists is the worst thing to leave behind.
+
+        Raises:
+            RunpodctlError: Something that concerns all rows.
+        """
+        work = asyncio.create_task(self._work())
+        try:
+            return await asyncio.shield(work)
+        except asyncio.CancelledError:
+            work.cancel()
+            await asyncio.wait([work])
+            raise
+
+    async def _work(self) -> Stop:
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                looking = tasks.create_task(self._look())
+                await self._pick_up(tasks)
+                await self._look_for_lost(tasks)
+                stop = await self._send_all(tasks)
+                await self._all_landed()
+                while await self._look_for_lost(tasks):
+                    await self._all_landed()
+                looking.cancel()
+        except* RunpodctlError as group:
+            # They have the same cause, or the first one is as good as any.
+            raise _first(group) from None
+        finally:
+            if self._sending:
+                await asyncio.wait(self._sending, timeout=_LAST_ANSWERS_S)
+                for task in self._sending:
+                    task.cancel()
+                await asyncio.gather(*self._sending, return_exceptions=True)
+        return stop
+
+    # Which rows.
+
+    async def _pick_up(self, tasks: asyncio.TaskGroup) -> None:
+        """Follow what is in flight from before, and first of all: results do not wait."""
+        if not self._is_begun:
+            return
+        for record in await self._tools.scribe.write(self._left_in_flight):
+            attempt = await self._attempt_of(record)
+            self._fly(tasks, self._follow(attempt, None))
+
+    async def _look_for_lost(self, tasks: asyncio.TaskGroup) -> int:
+        """Follow the jobs whose answers were lost and that are there after all; count them."""
+        if not self._tally.unknown:
+            return 0
+        count = 0
+        lost = self._tools.lost()
+        for record in await self._tools.scribe.write(self._lost_records):
+            if (job := await lost.find(record)) is None:
+                continue
+            count += 1
+            self._tally.unknown.remove(record.intent.row or "")
+            attempt = await self._attempt_of(record)
+            self._fly(tasks, self._follow(replace(attempt, job_id=job.job_id), None))
+        return count
+
+    def _lost_records(self, ledger: Ledger) -> list[Record]:
+        rows = ledger.batches.rows(self._batch.batch_id, "state = 'unknown'")
+        return [each for each in rows if not self._repeats(each)]
+
+    def _left_in_flight(self, ledger: Ledger) -> list[Record]:
+        condition = "saved_at IS NULL AND job_id IS NOT NULL AND state != 'expired'"
+        return list(ledger.batches.rows(self._batch.batch_id, condition))
+
+    async def _attempt_of(self, record: Record) -> Attempt:
+        name, line = record.intent.row or "", record.intent.line or 0
+        number = await self._tools.scribe.write(
+            lambda ledger: ledger.batches.attempt_count(self._batch.batch_id, name)
+        )
+        return Attempt(
+            line=line, name=name, key=record.key, job_id=record.job_id or "", number=number
+        )
+
+    async def _send_all(self, tasks: asyncio.TaskGroup) -> Stop:
+        count = 0
+        async for row, before in self._to_send():
+            if count == self._limits.rows:
+                return Stop.LIMIT
+            await self._room()
+            if self._stop is not None:
+                return self._stop
+            count += 1
+            self._fly(tasks, self._run_row(row, before))
+        return Stop.DONE
+
+    async def _to_send(self) -> AsyncIterator[tuple[Row, Record | None]]:
+        """Yield the rows that have no result and are not in flight, with their last attempts."""
+        for chunk in _chunks(self._rows()):
+            before = await self._attempts(chunk)
+            for row in chunk:
+                record = before.get(row.name)
+                if record is None or self.is_due(record):
+                    yield row, record
+
+    def is_due(self, record: Record) -> bool:
+        """Tell whether a row whose last attempt is known is to be sent once more."""
+        return record.state is State.NOT_SENT or self._repeats(record)
+
+    async def _attempts(self, chunk: Sequence[Row]) -> dict[str, Record]:
+        if not self._is_begun:
+            return {}
+        names = [row.name for row in chunk]
+        return await self._tools.scribe.write(
+            lambda ledger: ledger.batches.attempts(self._batch.batch_id, names)
+        )
+
+    # When.
+
+    async def _room(self) -> None:
+        """Wait until one more job may be in flight, or nothing may be sent any more."""
+        while self._stop is None:
+            if not self._may_cost_more():
+                if not self._tally.in_flight:
+                    self._stop = Stop.COST
+                    return
+            elif self._tools.window.room:
+                return
+            self._landed.clear()
+            await self._landed.wait()
+
+    def _may_cost_more(self) -> bool:
+        """Tell whether what has run, and what is in flight if it costs alike, is below the cap."""
+        cap, tally = self._limits.max_cost_usd, self._tally
+        if cap is None:
+            return True
+        mean_usd = tally.cost_usd / self._costs if self._costs else 0.0
+        return tally.cost_usd + tally.in_flight * mean_usd < cap
+
+    async def _look(self) -> None:
+        """Keep an eye on the workers, and on whether somebody cancels the batch."""
+        while True:
+            batch = await self._tools.scribe.write(
+                lambda ledger: ledger.batches.find(self._batch.batch_id)
+            )
+            if batch.state is BatchState.CANCELLED:
+                self._stop = Stop.CANCELLED
+                self._landed.set()
+            try:
+                self._tally.health = await self._tools.endpoint.health(tries=1)
+                workers = self._tally.health.workers
+                self._tools.window.workers(workers.running + workers.idle + workers.initializing)
+                self._landed.set()
+            except RunpodctlError:
+                # It only helps to judge how much is enough; the jobs are what matters.
+                self._tally.health = None
+            await self._tools.clock.sleep(_LOOK_S)
+
+    def _fly(self, tasks: asyncio.TaskGroup, flight: Coroutine[object, object, Job | None]) -> None:
+        task = tasks.create_task(flight)
+        self._flights.add(task)
+        self._tools.window.sent()
+        self._tally.in_flight += 1
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[Job | None]) -> None:
+        self._flights.discard(task)
+        self._tally.in_flight -= 1
+        job = None if task.cancelled() or task.exception() else task.result()
+        if job is not None and job.status is JobStatus.COMPLETED:
+            self._tools.window.ended(job.delay_ms, job.execution_ms)
+        else:
+            self._tools.window.ended()
+        self._landed.set()
+
+    async def _all_landed(self) -> None:
+        while self._flights:
+            self._landed.clear()
+            await self._landed.wait()
+
+    # One row.
+
+    async def _run_row(self, row: Row, before: Record | None) -> Job | None:
+        parent = None if before is None else before.key
+        number = 1 if before is None else 1 + (await self._attempt_of(before)).number
+        return await self._send_and_follow(row, parent, number)
+
+    async def _send_and_follow(self, row: Row, parent: str | None, number: int) -> Job | None:
+        """Run a row, and return the job that ended, if one did."""
+        attempt = Attempt(line=row.line, name=row.name, key="", job_id="", number=number)
+        try:
+            key, job = await self._sent(row, parent)
+        except AnswerLostError as exc:
+            self._tally.unknown.append(row.name)
+            self._tally.troubles.add(row.name, exc.message)
+            return None
+        except (RefusedError, PayloadTooLargeError) as exc:
+            await self._refused(attempt, exc)
+            return None
+        self._tally.sent += 1
+        return await self._follow(replace(attempt, key=key, job_id=job.job_id), row)
+
+    async def _sent(self, row: Row, parent: str | None) -> tuple[str, Job]:
+        """Send a row when it is its turn; what RunPod surely did not take, once more."""
+        tools = self._tools
+        while True:
+            try:
+                async with tools.pace.request():
+                    sent = await self._undisturbed(self._send(row, parent))
+            except AnswerLostError:
+                raise
+            except RateLimitedError:
+                tools.patience.answered()
+                self._tally.limited += 1
+            except NetworkError as exc:
+                await tools.patience.wait(exc)
+            else:
+                tools.patience.answered()
+                return sent
+
+    async def _undisturbed(self, send: Coroutine[object, object, _Result]) -> _Result:
+        """Await a request that a cancellation leaves alone: what came of it must become known."""
+        task = asyncio.create_task(send)
+        self._sending.add(task)
+        task.add_done_callback(self._answered)
+        return await asyncio.shield(task)
+
+    def _answered(self, task: asyncio.Task[_Result]) -> None:
+        self._sending.discard(task)
+        if not task.cancelled():
+            # Who was cancelled meanwhile does not look at it.
+            task.exception()
+
+    async def _send(self, row: Row, parent: str | None) -> tuple[str, Job]:
+        batch = self._batch
+        request = JobRequest(row.payload, policy=row.policy)
+        intent = Intent(
+            place=batch.place,
+            endpoint_id=batch.endpoint_id,
+            payload=row.payload,
+            preset=batch.preset,
+            policy=row.policy,
+            output_dir=batch.output_dir,
+            parent=parent,
+            batch_id=batch.batch_id,
+            row=row.name,
+            line=row.line,
+        )
+        broken: list[LedgerError] = []
+        post = partial(self._tools.endpoint.run, request, tries=1)
+        job, notes = await sent(self._tools.scribe, intent, post, broken.append)
+        if broken:
+            raise broken[0]
+        return notes.key, job
+
+    async def _follow(self, attempt: Attempt, row: Row | None) -> Job | None:
+        """Wait for a job's end and bring home what it returned; send a row again if that helps."""
+        tools = self._tools
+        try:
+            job = await tools.asking.until_final(attempt.job_id)
+        except NotFoundError:
+            await self._expired(attempt)
+            return None
+        summary = await tools.saving.save(attempt, job)
+        self._count_cost(summary)
+        if attempt.number <= self._limits.retries and is_worth_retrying(job, summary):
+            row = row or await self._row_of(attempt)
+            if row is not None:
+                await self._noted(attempt.key, job, summary)
+                self._tally.repeated += 1
+                return await self._send_and_follow(row, attempt.key, attempt.number + 1)
+        result = result_of(attempt, summary)
+        # The line is the proof; then the ledger is told that the row is done with.
+        await tools.lines.add(result)
+        await self._noted(attempt.key, job, summary)
+        self._tally.take(result)
+        self._tell(result)
+        return job
+
+    async def _row_of(self, attempt: Attempt) -> Row | None:
+        """Return a row that was sent before us, unless what was sent is not known in whole."""
+        scribe = self._tools.scribe
+        record = await scribe.write(lambda ledger: ledger.record(attempt.key))
+        payload = await scribe.write(lambda ledger: ledger.payload(attempt.key))
+        if not record.is_payload_whole or not isinstance(payload, dict):
+            return None
+        return Row(attempt.line, attempt.name, payload, record.intent.policy)
+
+    async def _noted(self, key: str, job: Job, summary: Summary) -> None:
+        home = home_of(summary)
+
+        def note(ledger: Ledger) -> None:
+            ledger.asked(key, job)
+            ledger.home(key, home)
+
+        await self._tools.scribe.write(note)
+
+    async def _expired(self, attempt: Attempt) -> None:
+        error = "RunPod does not know the job any more: its result was not fetched in time"
+        await self._tools.scribe.write(lambda ledger: ledger.expired(attempt.key))
+        await self._lost(attempt, State.EXPIRED, error)
+
+    async def _refused(self, attempt: Attempt, exc: RunpodctlError) -> None:
+        name = attempt.name
+        found = await self._tools.scribe.write(
+            lambda ledger: ledger.batches.attempts(self._batch.batch_id, [name])
+        )
+        await self._lost(replace(attempt, key=found[name].key), State.NOT_SENT, exc.message)
+
+    async def _lost(self, attempt: Attempt, state: State, error: str) -> None:
+        """Note the result of a row that returned nothing."""
+        result = RowResult(
+            line=attempt.line,
+            name=attempt.name,
+            key=attempt.key,
+            job_id=attempt.job_id or None,
+            state=state,
+            is_success=False,
+            error=error,
+            attempts=attempt.number,
+        )
+        await self._tools.lines.add(result)
+        self._tally.take(result)
+        self._tell(result)
+
+    def _count_cost(self, summary: Summary) -> None:
+        if summary.cost_usd is not None:
+            self._costs += 1
+            self._tally.cost_usd += summary.cost_usd
+
+
+def _chunks(rows: Iterator[Row | BadRow]) -> Iterator[list[Row]]:
+    chunk: list[Row] = []
+    for row in rows:
+        # What cannot be sent was told when the file was read first.
+        if isinstance(row, Row):
+            chunk.append(row)
+        if len(chunk) == _CHUNK:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk
+
+
+def _first(group: BaseExceptionGroup[RunpodctlError]) -> RunpodctlError:
+    first = group.exceptions[0]
+    return _first(first) if isinstance(first, BaseExceptionGroup) else first

@@ -1,0 +1,140 @@
+"""From a row's finished job to its files and its result.
+
+Owns what a row's files are called: by the row, so that the folder can be read beside the input.
+What is in an output and how a file lands is `jobs/`'s.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from runpodctl_py.batch.row import RowResult
+from runpodctl_py.errors import SaveError
+from runpodctl_py.jobs.collect import Summary, cost_usd, judged, places_of, without_contents
+from runpodctl_py.jobs.landing import Taken
+from runpodctl_py.jobs.ledger import KeptFile, State
+from runpodctl_py.jobs.naming import extension_in, safe_name
+from runpodctl_py.jobs.outputs import InlineFile, read_output
+from runpodctl_py.jobs.save import prepared, save_files
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from runpodctl_py.api.types import Job
+    from runpodctl_py.jobs.outputs import FoundFile
+    from runpodctl_py.jobs.save import Fetcher
+    from runpodctl_py.jsontypes import JsonValue
+
+_LARGEST_LINE_BYTES = 256 * 1024
+"""A larger output becomes a file: results.jsonl is for reading, and the ledger for finding."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """A row that was sent.
+
+    Args:
+        line: The line of the file on which it begins.
+        name: What the file calls it, or else its line number.
+        key: The ledger's name of this attempt.
+        job_id: RunPod's id of it.
+        number: Which attempt of the row it is; the first is 1.
+    """
+
+    line: int
+    name: str
+    key: str
+    job_id: str
+    number: int = 1
+
+
+class Saving:
+    """Saves what the jobs of a batch returned.
+
+    Args:
+        directory: Where files go.
+        fetcher: Makes what fetches one job's links: its limits are for one job.
+        price_per_s_usd: What a second of a worker costs, if we know.
+    """
+
+    def __init__(
+        self, directory: Path, fetcher: Callable[[], Fetcher], price_per_s_usd: float | None
+    ) -> None:
+        self._directory = directory
+        self._fetcher = fetcher
+        self._price_per_s_usd = price_per_s_usd
+        self._taken: Taken | None = None
+
+    def prepare(self) -> None:
+        """Make the folder, and look what is in it; it may be large.
+
+        Raises:
+            SaveError: That is not possible.
+        """
+        self._taken = prepared(self._directory)
+
+    async def save(self, attempt: Attempt, job: Job) -> Summary:
+        """Save the files of a job that has ended, and say what came of it."""
+        reading = read_output(job.output)
+        files = _named(reading.files, attempt.name)
+        error = judged(job, reading)
+        if not files and _is_large(job.output):
+            files = [_whole_output(job.output, attempt.name)]
+        report = await save_files(
+            files, self._directory, job_id=job.job_id, fetch=self._fetcher(), taken=self._taken
+        )
+        if error is None and report.problems:
+            error = SaveError("\n".join(report.problems), job_id=job.job_id)
+        return Summary(
+            job,
+            report.files,
+            (*reading.warnings, *report.warnings),
+            error,
+            cost_usd=cost_usd(job, self._price_per_s_usd),
+            output=without_contents(job.output, places_of(report.files)),
+            is_whole=not report.problems,
+        )
+
+
+def result_of(attempt: Attempt, summary: Summary) -> RowResult:
+    """Return what came of a row whose job has ended."""
+    job = summary.job
+    return RowResult(
+        line=attempt.line,
+        name=attempt.name,
+        key=attempt.key,
+        job_id=job.job_id,
+        state=State.of(job.status),
+        is_success=summary.error is None,
+        delay_ms=job.delay_ms,
+        execution_ms=job.execution_ms,
+        cost_usd=summary.cost_usd,
+        worker_id=job.worker_id,
+        files=tuple(
+            KeptFile(each.path.absolute(), each.size_bytes, each.sha256, each.content_type)
+            for each in summary.files
+        ),
+        output=summary.output,
+        error=None if summary.error is None else summary.error.message,
+        attempts=attempt.number,
+    )
+
+
+def _named(files: Sequence[FoundFile], row: str) -> list[FoundFile]:
+    """Call a row's only file by the row, and several by the row and their own names."""
+    if len(files) == 1:
+        extension = extension_in(files[0].name)
+        return [replace(files[0], name=safe_name(f"{row}{extension}"))]
+    return [replace(each, name=safe_name(f"{row}-{each.name}")) for each in files]
+
+
+def _is_large(output: JsonValue) -> bool:
+    return len(json.dumps(output)) > _LARGEST_LINE_BYTES
+
+
+def _whole_output(output: JsonValue, row: str) -> InlineFile:
+    content = json.dumps(output, ensure_ascii=False).encode(errors="surrogatepass")
+    return InlineFile(safe_name(f"{row}.json"), "output", content, "application/json")

@@ -1,0 +1,134 @@
+"""Taking stock before a batch goes on: its results' file and the ledger say the same afterwards.
+
+A kill can come between a line of the file and the ledger's word on it, and a person can delete the
+file. The line is the proof, because it was written after the files and before the ledger was told.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from runpodctl_py.api.types import Job, JobStatus
+from runpodctl_py.batch.results import read_results
+from runpodctl_py.batch.row import RowResult
+from runpodctl_py.jobs.ledger import Home, State
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from runpodctl_py.batch.results import ResultsFile
+    from runpodctl_py.batch.tally import Tally
+    from runpodctl_py.jobs.ledger import Ledger, Record
+
+_WITHOUT_RESULT = frozenset({State.EXPIRED, State.NOT_SENT})
+
+
+@dataclass(slots=True)
+class _Known:
+    """The ledger's keys of the rows that stay as they are.
+
+    Args:
+        current: Of all of these.
+        unsaved: Of those whose results are not on our disk as far as the ledger knows.
+    """
+
+    current: set[str] = field(default_factory=set)
+    unsaved: set[str] = field(default_factory=set)
+
+
+def take_stock(
+    batch_id: str,
+    path: Path,
+    file: ResultsFile,
+    ledger: Ledger,
+    tally: Tally,
+    is_due: Callable[[Record], bool],
+) -> None:
+    """Bring file and ledger together, and count what is done with.
+
+    Args:
+        batch_id: Which batch; it is in our hands.
+        path: Where its results are.
+        file: The same, open.
+        ledger: Where it is written down.
+        tally: Gets the results of before.
+        is_due: Whether a row is to be sent once more; its old result goes.
+    """
+    known = _known(batch_id, ledger, tally, is_due)
+    again = {
+        each.key
+        for each in (read_results(path) if known.unsaved else ())
+        if each.key in known.unsaved and not each.is_success
+    }
+    told = set()
+    for result in file.kept(lambda _, key: key in known.current and key not in again):
+        tally.take(result)
+        told.add(result.key)
+        if result.key in known.unsaved:
+            _adopt(ledger, result)
+    for key in known.current - known.unsaved - told:
+        result = _result_in(ledger, batch_id, key)
+        file.append([result])
+        tally.take(result)
+    tally.cost_usd = ledger.batches.counts(batch_id).cost_usd
+    tally.kept = tally.ended
+
+
+def _known(batch_id: str, ledger: Ledger, tally: Tally, is_due: Callable[[Record], bool]) -> _Known:
+    known = _Known()
+    for record in ledger.batches.rows(batch_id):
+        if is_due(record):
+            continue
+        if record.state is State.UNKNOWN:
+            tally.unknown.append(record.intent.row or record.key)
+            continue
+        known.current.add(record.key)
+        if record.saved_at is None and record.state not in _WITHOUT_RESULT:
+            known.unsaved.add(record.key)
+    return known
+
+
+def _adopt(ledger: Ledger, result: RowResult) -> None:
+    """Tell the ledger what the file proves."""
+    job = Job(
+        result.job_id or "",
+        JobStatus[result.state.name],
+        delay_ms=result.delay_ms,
+        execution_ms=result.execution_ms,
+        worker_id=result.worker_id,
+    )
+    with ledger.together():
+        ledger.seen(result.key, job)
+        ledger.home(
+            result.key,
+            Home(
+                files=result.files,
+                output=result.output,
+                cost_usd=result.cost_usd,
+                error=result.error,
+            ),
+        )
+
+
+def _result_in(ledger: Ledger, batch_id: str, key: str) -> RowResult:
+    """Return what the ledger knows of a row's result; secrets in its output are left out there."""
+    record = ledger.record(key)
+    name = record.intent.row or ""
+    return RowResult(
+        line=record.intent.line or 0,
+        name=name,
+        key=key,
+        job_id=record.job_id,
+        state=record.state,
+        is_success=record.state is State.COMPLETED and record.error is None,
+        delay_ms=record.delay_ms,
+        execution_ms=record.execution_ms,
+        cost_usd=record.cost_usd,
+        worker_id=record.worker_id,
+        files=ledger.files(key),
+        output=ledger.output(key),
+        error=record.error,
+        attempts=ledger.batches.attempt_count(batch_id, name),
+    )

@@ -1,0 +1,69 @@
+"""How a batch stands right now: numbers that change while it runs, for whoever draws them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from runpodctl_py.batch.summary import Statistics
+from runpodctl_py.batch.troubles import Troubles
+
+if TYPE_CHECKING:
+    from runpodctl_py.api.types import Health
+    from runpodctl_py.batch.row import RowResult
+
+
+@dataclass(slots=True)
+class Tally:
+    """The live numbers of a batch.
+
+    Args:
+        total: How many rows the file has.
+        invalid: How many of them cannot be sent, and are left out.
+        kept: How many were done with before this run.
+        succeeded: How many rows are a success, those of before included.
+        failed: How many rows ended otherwise.
+        in_flight: How many jobs are sent and not done with.
+        unknown: Rows of which nobody knows whether RunPod took them, by name.
+        sent: How many jobs this run has sent.
+        repeated: How many of these were a failed row's next attempt.
+        limited: How often RunPod said that we are too fast.
+        cost_usd: About what all attempts have cost, as far as prices are known.
+        health: The endpoint's workers and queue as last seen.
+        statistics: Times, costs and files of the rows that are done with.
+        troubles: What went wrong, by its words.
+    """
+
+    total: int
+    invalid: int = 0
+    kept: int = 0
+    succeeded: int = 0
+    failed: int = 0
+    in_flight: int = 0
+    unknown: list[str] = field(default_factory=list)
+    sent: int = 0
+    repeated: int = 0
+    limited: int = 0
+    cost_usd: float = 0.0
+    health: Health | None = None
+    statistics: Statistics = field(default_factory=Statistics)
+    troubles: Troubles = field(default_factory=Troubles)
+
+    @property
+    def ended(self) -> int:
+        """How many rows are done with, one way or the other."""
+        return self.succeeded + self.failed
+
+    @property
+    def left(self) -> int:
+        """How many rows have no result."""
+        return self.total - self.invalid - self.ended
+
+    def take(self, result: RowResult) -> None:
+        """Count a row that is done with."""
+        self.statistics.add(result)
+        if result.is_success:
+            self.succeeded += 1
+        else:
+            self.failed += 1
+            self.troubles.add(result.name, result.error or result.state.value)
