@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from runpodctl_py.api.types import Policy
 from runpodctl_py.batch.names import NAME_KEYS, parse_name
 from runpodctl_py.batch.sendable import check_nesting
 from runpodctl_py.errors import UsageError
-from runpodctl_py.presets.assignments import refuse_constant
 from runpodctl_py.presets.fields import shown
 
 if TYPE_CHECKING:
@@ -27,8 +26,14 @@ _POLICY_KEYS: Final = ("executionTimeout", "ttl", "lowPriority")
 _SHORTEST_EXECUTION_MS: Final = 5_000
 _SHORTEST_TTL_MS: Final = 10_000
 _LONGEST_MS: Final = 604_800_000
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise UsageError(f"no JSON: {name} is not a JSON number")
+
+
 # `json.loads` would make one for each line, which takes longer than reading it.
-_DECODER: Final = json.JSONDecoder(parse_constant=refuse_constant)
+_DECODER: Final = json.JSONDecoder(parse_constant=_refuse_constant)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +104,8 @@ def _parse_object(text: str) -> dict[str, Any]:
     except json.JSONDecodeError as exc:
         raise UsageError(f"no JSON: {exc.msg} at character {exc.pos + 1}") from exc
     except ValueError as exc:
-        # Python's own words for a number with thousands of digits go on about its settings.
-        raise UsageError(f"no JSON: {str(exc).partition(';')[0]}") from exc
+        # What else `int` says no to, with advice for programmers.
+        raise UsageError("no JSON: a number has more digits than can be read") from exc
     except RecursionError as exc:
         raise UsageError("it is nested too deeply") from exc
     check_nesting(value, text)

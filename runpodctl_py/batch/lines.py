@@ -38,13 +38,42 @@ def line_of(result: RowResult, root: Path) -> bytes:
         result: What came of a row.
         root: The folder that paths of files are given relative to, where they are below it.
     """
-    document = _document(result, root)
+    document = document_of(result, root)
     try:
         text = _text(document)
     except ValueError:
         # 1e999 is JSON, and infinite for Python.
         text = _text(json.loads(json.dumps(document), parse_constant=lambda _: None))
     return f"{text}\n".encode()
+
+
+def document_of(result: RowResult, root: Path) -> JsonObject:
+    """Return a result as a JSON document; its keys are a promise to scripts."""
+    files: list[JsonValue] = [
+        {
+            "path": relative_path(each.path, root),
+            "bytes": each.size_bytes,
+            "sha256": each.sha256,
+            "content_type": each.content_type,
+        }
+        for each in result.files
+    ]
+    return {
+        "row": result.name,
+        "line": result.line,
+        "id": result.job_id,
+        "status": result.state.value,
+        "ok": result.is_success,
+        "attempts": result.attempts,
+        "delay_ms": result.delay_ms,
+        "execution_ms": result.execution_ms,
+        "cost_usd": result.cost_usd,
+        "worker_id": result.worker_id,
+        "files": files,
+        "error": result.error,
+        "output": shallow(result.output),
+        "key": result.key,
+    }
 
 
 def result_of(line: bytes, root: Path) -> RowResult:
@@ -92,34 +121,6 @@ def relative_path(path: Path, root: Path) -> str:
 def shallow(value: JsonValue) -> JsonValue:
     """Return a value without what is nested more than 200 levels deep."""
     return _pruned(value, _DEEPEST) if _is_deep(value) else value
-
-
-def _document(result: RowResult, root: Path) -> JsonObject:
-    files: list[JsonValue] = [
-        {
-            "path": relative_path(each.path, root),
-            "bytes": each.size_bytes,
-            "sha256": each.sha256,
-            "content_type": each.content_type,
-        }
-        for each in result.files
-    ]
-    return {
-        "row": result.name,
-        "line": result.line,
-        "id": result.job_id,
-        "status": result.state.value,
-        "ok": result.is_success,
-        "attempts": result.attempts,
-        "delay_ms": result.delay_ms,
-        "execution_ms": result.execution_ms,
-        "cost_usd": result.cost_usd,
-        "worker_id": result.worker_id,
-        "files": files,
-        "error": result.error,
-        "output": shallow(result.output),
-        "key": result.key,
-    }
 
 
 def _file(fields: Any, root: Path) -> KeptFile:

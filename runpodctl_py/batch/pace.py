@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
     from runpodctl_py.clock import Clock
 
+#: Over how long RunPod counts requests (API reference 4.3).
 WINDOW_S = 10.0
-"""Over how long RunPod counts requests."""
 
 _SHRINK = 0.7
 _GROW = 1.2

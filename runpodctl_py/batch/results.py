@@ -90,6 +90,16 @@ class ResultsFile:
         if descriptor >= 0:
             os.close(descriptor)
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is in it: a new batch would remove the lines of an older one.
+
+        Raises:
+            SaveError: The file cannot be looked at.
+        """
+        with _told(self._path):
+            return os.fstat(self._descriptor).st_size == 0
+
     def append(self, results: Sequence[RowResult]) -> None:
         """Add a group of lines, which outlive a power cut when this returns.
 

@@ -10,25 +10,21 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, replace
 from enum import Enum, auto
-from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
-from runpodctl_py.api.types import JobRequest, JobStatus
+from runpodctl_py.api.types import JobStatus
 from runpodctl_py.batch.retrying import is_worth_retrying
-from runpodctl_py.batch.row import BadRow, Row, RowResult
-from runpodctl_py.batch.saving import Attempt, result_of
+from runpodctl_py.batch.row import BadRow, Row
+from runpodctl_py.batch.saving import Attempt
 from runpodctl_py.errors import (
     AnswerLostError,
-    LedgerError,
     NetworkError,
     NotFoundError,
     PayloadTooLargeError,
-    RateLimitedError,
     RefusedError,
     RunpodctlError,
 )
-from runpodctl_py.jobs.ledger import BatchState, Intent, State
-from runpodctl_py.jobs.notes import home_of, sent
+from runpodctl_py.jobs.ledger import BatchState, State
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
@@ -36,22 +32,19 @@ if TYPE_CHECKING:
     from runpodctl_py.api.serverless import Serverless
     from runpodctl_py.api.types import Job
     from runpodctl_py.batch.asking import Asking
-    from runpodctl_py.batch.pace import Pace
+    from runpodctl_py.batch.homecoming import Homecoming
     from runpodctl_py.batch.patience import Patience
-    from runpodctl_py.batch.saving import Saving
+    from runpodctl_py.batch.sending import Sending
     from runpodctl_py.batch.tally import Tally
     from runpodctl_py.batch.window import Window
     from runpodctl_py.clock import Clock
-    from runpodctl_py.in_groups import InGroups
-    from runpodctl_py.jobs.collect import Summary
     from runpodctl_py.jobs.ledger import Batch, Ledger, Record, Scribe
     from runpodctl_py.jobs.lost import LostJobs
 
-_Result = TypeVar("_Result")
 _LOOK_S = 3.0
 """How often we look at the endpoint's workers, and whether the batch was cancelled."""
-_LAST_ANSWERS_S = 10.0
-"""How long, when we are to stop, we wait for the answers to what is being sent."""
+_SEARCH_S = 1.2
+"""RunPod's list of requests may be asked ten times in ten seconds (API reference 4.3)."""
 _CHUNK = 200
 
 
@@ -90,24 +83,22 @@ class Tools:
     Args:
         endpoint: Where its jobs run.
         scribe: Where everything is written down.
-        lines: Appends results to their file.
-        saving: Saves what jobs return.
+        sending: Sends rows.
         asking: Asks for jobs until they have ended.
-        pace: How often, and how often at once, jobs may be sent.
-        patience: How long an outage is waited out.
+        homecoming: Brings home what they returned.
         lost: Makes what looks for jobs whose answers were lost.
+        patience: How long an outage is waited out.
         window: How many jobs may be in flight.
         clock: For waiting.
     """
 
     endpoint: Serverless
     scribe: Scribe
-    lines: InGroups[RowResult, None]
-    saving: Saving
+    sending: Sending
     asking: Asking
-    pace: Pace
-    patience: Patience
+    homecoming: Homecoming
     lost: Callable[[], LostJobs]
+    patience: Patience
     window: Window
     clock: Clock
 
@@ -123,7 +114,6 @@ class Runner:
         tally: Kept up to date while it runs; it counts what was done before already.
         is_begun: Whether some of its rows may have been sent before.
         repeats: Which rows that have ended are sent once more.
-        tell: Told of each result.
     """
 
     def __init__(
@@ -136,7 +126,6 @@ class Runner:
         *,
         is_begun: bool,
         repeats: Callable[[Record], bool],
-        tell: Callable[[RowResult], None],
     ) -> None:
         self._batch = batch
         self._rows = rows
@@ -145,12 +134,12 @@ class Runner:
         self._tally = tally
         self._is_begun = is_begun
         self._repeats = repeats
-        self._tell = tell
         self._flights: set[asyncio.Task[Job | None]] = set()
-        self._sending: set[asyncio.Task[Any]] = set()
         self._landed = asyncio.Event()
+        self._missing = asyncio.Event()
+        if tally.unknown:
+            self._missing.set()
         self._stop: Stop | None = None
-        self._costs = 0
 
     async def run(self) -> Stop:
         """Send what is to be sent, and follow it to its end.
@@ -172,23 +161,19 @@ class Runner:
     async def _work(self) -> Stop:
         try:
             async with asyncio.TaskGroup() as tasks:
-                looking = tasks.create_task(self._look())
+                beside = [tasks.create_task(self._look()), tasks.create_task(self._search(tasks))]
                 await self._pick_up(tasks)
-                await self._look_for_lost(tasks)
                 stop = await self._send_all(tasks)
                 await self._all_landed()
                 while await self._look_for_lost(tasks):
                     await self._all_landed()
-                looking.cancel()
+                for task in beside:
+                    task.cancel()
         except* RunpodctlError as group:
             # They have the same cause, or the first one is as good as any.
             raise _first(group) from None
         finally:
-            if self._sending:
-                await asyncio.wait(self._sending, timeout=_LAST_ANSWERS_S)
-                for task in self._sending:
-                    task.cancel()
-                await asyncio.gather(*self._sending, return_exceptions=True)
+            await self._tools.sending.finish()
         return stop
 
     # Which rows.
@@ -201,10 +186,25 @@ class Runner:
             attempt = await self._attempt_of(record)
             self._fly(tasks, self._follow(attempt, None))
 
+    async def _search(self, tasks: asyncio.TaskGroup) -> None:
+        """Look for lost jobs soon after they were lost: RunPod lists the latest only."""
+        while True:
+            await self._missing.wait()
+            self._missing.clear()
+            await self._look_for_lost(tasks)
+            await self._tools.clock.sleep(_SEARCH_S)
+
     async def _look_for_lost(self, tasks: asyncio.TaskGroup) -> int:
         """Follow the jobs whose answers were lost and that are there after all; count them."""
         if not self._tally.unknown:
             return 0
+        while True:
+            try:
+                return await self._found(tasks)
+            except NetworkError as exc:
+                await self._tools.patience.wait(exc)
+
+    async def _found(self, tasks: asyncio.TaskGroup) -> int:
         count = 0
         lost = self._tools.lost()
         for record in await self._tools.scribe.write(self._lost_records):
@@ -214,6 +214,7 @@ class Runner:
             self._tally.unknown.remove(record.intent.row or "")
             attempt = await self._attempt_of(record)
             self._fly(tasks, self._follow(replace(attempt, job_id=job.job_id), None))
+        self._tools.patience.answered()
         return count
 
     def _lost_records(self, ledger: Ledger) -> list[Record]:
@@ -248,7 +249,7 @@ class Runner:
     async def _to_send(self) -> AsyncIterator[tuple[Row, Record | None]]:
         """Yield the rows that have no result and are not in flight, with their last attempts."""
         for chunk in _chunks(self._rows()):
-            before = await self._attempts(chunk)
+            before = await self._attempts(chunk) if self._is_begun else {}
             for row in chunk:
                 record = before.get(row.name)
                 if record is None or self.is_due(record):
@@ -259,8 +260,6 @@ class Runner:
         return record.state is State.NOT_SENT or self._repeats(record)
 
     async def _attempts(self, chunk: Sequence[Row]) -> dict[str, Record]:
-        if not self._is_begun:
-            return {}
         names = [row.name for row in chunk]
         return await self._tools.scribe.write(
             lambda ledger: ledger.batches.attempts(self._batch.batch_id, names)
@@ -285,8 +284,7 @@ class Runner:
         cap, tally = self._limits.max_cost_usd, self._tally
         if cap is None:
             return True
-        mean_usd = tally.cost_usd / self._costs if self._costs else 0.0
-        return tally.cost_usd + tally.in_flight * mean_usd < cap
+        return tally.cost_usd + tally.in_flight * tally.mean_cost_usd < cap
 
     async def _look(self) -> None:
         """Keep an eye on the workers, and on whether somebody cancels the batch."""
@@ -340,92 +338,34 @@ class Runner:
         """Run a row, and return the job that ended, if one did."""
         attempt = Attempt(line=row.line, name=row.name, key="", job_id="", number=number)
         try:
-            key, job = await self._sent(row, parent)
+            key, job = await self._tools.sending.send(row, parent)
         except AnswerLostError as exc:
             self._tally.unknown.append(row.name)
             self._tally.troubles.add(row.name, exc.message)
+            self._missing.set()
             return None
         except (RefusedError, PayloadTooLargeError) as exc:
-            await self._refused(attempt, exc)
+            refused = (await self._attempts([row]))[row.name]
+            await self._tools.homecoming.refused(replace(attempt, key=refused.key), exc.message)
             return None
-        self._tally.sent += 1
         return await self._follow(replace(attempt, key=key, job_id=job.job_id), row)
-
-    async def _sent(self, row: Row, parent: str | None) -> tuple[str, Job]:
-        """Send a row when it is its turn; what RunPod surely did not take, once more."""
-        tools = self._tools
-        while True:
-            try:
-                async with tools.pace.request():
-                    sent = await self._undisturbed(self._send(row, parent))
-            except AnswerLostError:
-                raise
-            except RateLimitedError:
-                tools.patience.answered()
-                self._tally.limited += 1
-            except NetworkError as exc:
-                await tools.patience.wait(exc)
-            else:
-                tools.patience.answered()
-                return sent
-
-    async def _undisturbed(self, send: Coroutine[object, object, _Result]) -> _Result:
-        """Await a request that a cancellation leaves alone: what came of it must become known."""
-        task = asyncio.create_task(send)
-        self._sending.add(task)
-        task.add_done_callback(self._answered)
-        return await asyncio.shield(task)
-
-    def _answered(self, task: asyncio.Task[_Result]) -> None:
-        self._sending.discard(task)
-        if not task.cancelled():
-            # Who was cancelled meanwhile does not look at it.
-            task.exception()
-
-    async def _send(self, row: Row, parent: str | None) -> tuple[str, Job]:
-        batch = self._batch
-        request = JobRequest(row.payload, policy=row.policy)
-        intent = Intent(
-            place=batch.place,
-            endpoint_id=batch.endpoint_id,
-            payload=row.payload,
-            preset=batch.preset,
-            policy=row.policy,
-            output_dir=batch.output_dir,
-            parent=parent,
-            batch_id=batch.batch_id,
-            row=row.name,
-            line=row.line,
-        )
-        broken: list[LedgerError] = []
-        post = partial(self._tools.endpoint.run, request, tries=1)
-        job, notes = await sent(self._tools.scribe, intent, post, broken.append)
-        if broken:
-            raise broken[0]
-        return notes.key, job
 
     async def _follow(self, attempt: Attempt, row: Row | None) -> Job | None:
         """Wait for a job's end and bring home what it returned; send a row again if that helps."""
-        tools = self._tools
+        tools, home = self._tools, self._tools.homecoming
         try:
             job = await tools.asking.until_final(attempt.job_id)
         except NotFoundError:
-            await self._expired(attempt)
+            await home.expired(attempt)
             return None
-        summary = await tools.saving.save(attempt, job)
-        self._count_cost(summary)
+        summary = await home.saved(attempt, job)
         if attempt.number <= self._limits.retries and is_worth_retrying(job, summary):
             row = row or await self._row_of(attempt)
             if row is not None:
-                await self._noted(attempt.key, job, summary)
+                await home.leave(attempt, job, summary)
                 self._tally.repeated += 1
                 return await self._send_and_follow(row, attempt.key, attempt.number + 1)
-        result = result_of(attempt, summary)
-        # The line is the proof; then the ledger is told that the row is done with.
-        await tools.lines.add(result)
-        await self._noted(attempt.key, job, summary)
-        self._tally.take(result)
-        self._tell(result)
+        await home.settle(attempt, job, summary)
         return job
 
     async def _row_of(self, attempt: Attempt) -> Row | None:
@@ -436,48 +376,6 @@ class Runner:
         if not record.is_payload_whole or not isinstance(payload, dict):
             return None
         return Row(attempt.line, attempt.name, payload, record.intent.policy)
-
-    async def _noted(self, key: str, job: Job, summary: Summary) -> None:
-        home = home_of(summary)
-
-        def note(ledger: Ledger) -> None:
-            ledger.asked(key, job)
-            ledger.home(key, home)
-
-        await self._tools.scribe.write(note)
-
-    async def _expired(self, attempt: Attempt) -> None:
-        error = "RunPod does not know the job any more: its result was not fetched in time"
-        await self._tools.scribe.write(lambda ledger: ledger.expired(attempt.key))
-        await self._lost(attempt, State.EXPIRED, error)
-
-    async def _refused(self, attempt: Attempt, exc: RunpodctlError) -> None:
-        name = attempt.name
-        found = await self._tools.scribe.write(
-            lambda ledger: ledger.batches.attempts(self._batch.batch_id, [name])
-        )
-        await self._lost(replace(attempt, key=found[name].key), State.NOT_SENT, exc.message)
-
-    async def _lost(self, attempt: Attempt, state: State, error: str) -> None:
-        """Note the result of a row that returned nothing."""
-        result = RowResult(
-            line=attempt.line,
-            name=attempt.name,
-            key=attempt.key,
-            job_id=attempt.job_id or None,
-            state=state,
-            is_success=False,
-            error=error,
-            attempts=attempt.number,
-        )
-        await self._tools.lines.add(result)
-        self._tally.take(result)
-        self._tell(result)
-
-    def _count_cost(self, summary: Summary) -> None:
-        if summary.cost_usd is not None:
-            self._costs += 1
-            self._tally.cost_usd += summary.cost_usd
 
 
 def _chunks(rows: Iterator[Row | BadRow]) -> Iterator[list[Row]]:

@@ -7,13 +7,13 @@ What is in an output and how a file lands is `jobs/`'s.
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from runpodctl_py.batch.row import RowResult
 from runpodctl_py.errors import SaveError
 from runpodctl_py.jobs.collect import Summary, cost_usd, judged, places_of, without_contents
-from runpodctl_py.jobs.landing import Taken
 from runpodctl_py.jobs.ledger import KeptFile, State
 from runpodctl_py.jobs.naming import extension_in, safe_name
 from runpodctl_py.jobs.outputs import InlineFile, read_output
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from runpodctl_py.api.types import Job
+    from runpodctl_py.jobs.landing import Taken
     from runpodctl_py.jobs.outputs import FoundFile
     from runpodctl_py.jobs.save import Fetcher
     from runpodctl_py.jsontypes import JsonValue
@@ -56,24 +57,34 @@ class Saving:
 
     Args:
         directory: Where files go.
+        label: What files that are being written are called by: the batch, that nobody else is
+            at work on.
         fetcher: Makes what fetches one job's links: its limits are for one job.
         price_per_s_usd: What a second of a worker costs, if we know.
     """
 
     def __init__(
-        self, directory: Path, fetcher: Callable[[], Fetcher], price_per_s_usd: float | None
+        self,
+        directory: Path,
+        label: str,
+        fetcher: Callable[[], Fetcher],
+        price_per_s_usd: float | None,
     ) -> None:
         self._directory = directory
+        self._label = label
         self._fetcher = fetcher
         self._price_per_s_usd = price_per_s_usd
         self._taken: Taken | None = None
 
     def prepare(self) -> None:
-        """Make the folder, and look what is in it; it may be large.
+        """Make the folder, clear away what a kill has left of files, and look what is in it.
 
         Raises:
             SaveError: That is not possible.
         """
+        for path in self._directory.glob(f".{self._label}.*.part"):
+            with suppress(OSError):
+                path.unlink()
         self._taken = prepared(self._directory)
 
     async def save(self, attempt: Attempt, job: Job) -> Summary:
@@ -84,7 +95,7 @@ class Saving:
         if not files and _is_large(job.output):
             files = [_whole_output(job.output, attempt.name)]
         report = await save_files(
-            files, self._directory, job_id=job.job_id, fetch=self._fetcher(), taken=self._taken
+            files, self._directory, label=self._label, fetch=self._fetcher(), taken=self._taken
         )
         if error is None and report.problems:
             error = SaveError("\n".join(report.problems), job_id=job.job_id)

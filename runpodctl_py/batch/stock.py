@@ -16,12 +16,13 @@ from runpodctl_py.jobs.ledger import Home, State
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from runpodctl_py.batch.results import ResultsFile
     from runpodctl_py.batch.tally import Tally
-    from runpodctl_py.jobs.ledger import Ledger, Record
+    from runpodctl_py.jobs.ledger import Batch, Ledger, Record
 
+RESULTS = "results.jsonl"
+"""The file of a batch's results, in its folder."""
 _WITHOUT_RESULT = frozenset({State.EXPIRED, State.NOT_SENT})
 
 
@@ -39,8 +40,7 @@ class _Known:
 
 
 def take_stock(
-    batch_id: str,
-    path: Path,
+    batch: Batch,
     file: ResultsFile,
     ledger: Ledger,
     tally: Tally,
@@ -49,17 +49,16 @@ def take_stock(
     """Bring file and ledger together, and count what is done with.
 
     Args:
-        batch_id: Which batch; it is in our hands.
-        path: Where its results are.
-        file: The same, open.
+        batch: Which batch; it is in our hands.
+        file: Its results.
         ledger: Where it is written down.
         tally: Gets the results of before.
         is_due: Whether a row is to be sent once more; its old result goes.
     """
-    known = _known(batch_id, ledger, tally, is_due)
+    known = _known(batch.batch_id, ledger, tally, is_due)
     again = {
         each.key
-        for each in (read_results(path) if known.unsaved else ())
+        for each in (read_results(batch.output_dir / RESULTS) if known.unsaved else ())
         if each.key in known.unsaved and not each.is_success
     }
     told = set()
@@ -69,10 +68,10 @@ def take_stock(
         if result.key in known.unsaved:
             _adopt(ledger, result)
     for key in known.current - known.unsaved - told:
-        result = _result_in(ledger, batch_id, key)
+        result = _result_in(ledger, batch.batch_id, key)
         file.append([result])
         tally.take(result)
-    tally.cost_usd = ledger.batches.counts(batch_id).cost_usd
+    tally.cost_usd = ledger.batches.counts(batch.batch_id).cost_usd
     tally.kept = tally.ended
 
 

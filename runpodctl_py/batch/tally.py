@@ -29,6 +29,7 @@ class Tally:
         repeated: How many of these were a failed row's next attempt.
         limited: How often RunPod said that we are too fast.
         cost_usd: About what all attempts have cost, as far as prices are known.
+        costs: How many attempts that is the sum of, in this run.
         health: The endpoint's workers and queue as last seen.
         statistics: Times, costs and files of the rows that are done with.
         troubles: What went wrong, by its words.
@@ -45,6 +46,7 @@ class Tally:
     repeated: int = 0
     limited: int = 0
     cost_usd: float = 0.0
+    costs: int = 0
     health: Health | None = None
     statistics: Statistics = field(default_factory=Statistics)
     troubles: Troubles = field(default_factory=Troubles)
@@ -58,6 +60,18 @@ class Tally:
     def left(self) -> int:
         """How many rows have no result."""
         return self.total - self.invalid - self.ended
+
+    @property
+    def mean_cost_usd(self) -> float:
+        """About what a job costs; 0 as long as nobody knows."""
+        jobs = self.costs + self.kept
+        return self.cost_usd / jobs if jobs else 0.0
+
+    def add_cost(self, cost_usd: float | None) -> None:
+        """Count what an attempt has cost, if that is known."""
+        if cost_usd is not None:
+            self.costs += 1
+            self.cost_usd += cost_usd
 
     def take(self, result: RowResult) -> None:
         """Count a row that is done with."""

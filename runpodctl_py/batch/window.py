@@ -12,7 +12,9 @@ from __future__ import annotations
 
 from statistics import median
 
+#: What is in flight at least, so that there is something to learn from.
 FLOOR = 8
+#: What is in flight at most, if nobody says otherwise.
 CEILING = 1000
 
 _JOBS_PER_WORKER = 2
@@ -61,7 +63,12 @@ class Window:
         return max(0, self._size - self._in_flight)
 
     def workers(self, count: int) -> None:
-        """Learn how many workers there are or will be: each has a job, and the next one waits."""
+        """Learn how many workers there are or will be: each has a job, and the next one waits.
+
+        Args:
+            count: At the start best as many as the endpoint may have: RunPod starts workers
+                for jobs that wait, so a window for fewer would keep it at fewer.
+        """
         self._workers = count
         self._resize(max(self._size, self._least()))
 

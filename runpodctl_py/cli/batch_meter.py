@@ -115,3 +115,10 @@ class Meter:
             return left
         unsent = max(0, self._allowed.rows - (tally.sent - tally.repeated))
         return min(left, tally.in_flight + unsent)
+
+
+def known_cost_usd(tally: Tally) -> float | None:
+    """Return what a batch has cost, rounded; None as long as no price is known."""
+    if tally.statistics.cost_usd is None and not tally.cost_usd:
+        return None
+    return round(tally.cost_usd, 6)

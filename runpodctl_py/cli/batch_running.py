@@ -17,6 +17,7 @@ from runpodctl_py.api.serverless import Serverless
 from runpodctl_py.api.transport import Transport, download_client
 from runpodctl_py.api.types import JobRequest
 from runpodctl_py.batch.asking import Asking
+from runpodctl_py.batch.homecoming import Homecoming
 from runpodctl_py.batch.lines import document_of
 from runpodctl_py.batch.opening import check_unchanged, digest_of, examine, new_id
 from runpodctl_py.batch.pace import RUN, STATUS, Limit, Pace
@@ -25,12 +26,14 @@ from runpodctl_py.batch.reader import rows
 from runpodctl_py.batch.results import ResultsFile
 from runpodctl_py.batch.runner import Limits, Runner, Stop, Tools
 from runpodctl_py.batch.saving import Saving
+from runpodctl_py.batch.sending import Sending
 from runpodctl_py.batch.spreadsheet import write_csv
-from runpodctl_py.batch.stock import take_stock
+from runpodctl_py.batch.stock import RESULTS, take_stock
 from runpodctl_py.batch.tally import Tally
 from runpodctl_py.batch.window import Window
 from runpodctl_py.cli.batch_ordering import STDIN, Order, source_again
-from runpodctl_py.cli.batch_view import batch_view, show_summary, summary_document
+from runpodctl_py.cli.batch_summary import show_summary, summary_document
+from runpodctl_py.cli.batch_view import batch_view
 from runpodctl_py.cli.context import endpoint_id
 from runpodctl_py.cli.durations import ago_text
 from runpodctl_py.cli.prices import pool_price_usd, preset_price_usd
@@ -176,9 +179,16 @@ class Work:
         """
         began_s = time.monotonic()
         tally = Tally(self.batch.total, invalid)
-        path = self.batch.output_dir / "results.jsonl"
+        path = self.batch.output_dir / RESULTS
         with self._in_hand(), ResultsFile(path) as file:
-            take_stock(self.batch.batch_id, path, file, self.context.ledger, tally, self._is_due)
+            if self.is_new and not file.is_empty:
+                raise ConflictError(
+                    f"{path} holds the results of another batch",
+                    hint="Choose another folder with --output-dir, or go on with that batch:  "
+                    "runpodctl-py batch list",
+                )
+            self._ledger.settle()
+            take_stock(self.batch, file, self._ledger, tally, self._is_due)
             try:
                 stop = await self._run(tally, file)
             except asyncio.CancelledError:
@@ -220,11 +230,16 @@ class Work:
     async def _run(self, tally: Tally, file: ResultsFile) -> Stop:
         output, running = self.context.output, self.running
         async with AsyncExitStack() as stack:
-            tools = await self._tools(stack, file)
+            tools = await self._tools(stack, file, tally)
             with batch_view(
-                output, self.batch.batch_id, tally, max_cost_usd=running.max_cost
+                output,
+                self.batch.batch_id,
+                tally,
+                clock=tools.clock,
+                max_cost_usd=running.max_cost,
+                limit=running.limit,
             ) as view:
-                beat = asyncio.create_task(view.keep(tools.clock))
+                beat = asyncio.create_task(view.keep())
                 stack.callback(beat.cancel)
                 runner = Runner(
                     self.batch,
@@ -234,7 +249,6 @@ class Work:
                     tally,
                     is_begun=not self.is_new,
                     repeats=self.repeats,
-                    tell=self._tell_row,
                 )
                 return await runner.run()
 
@@ -242,7 +256,7 @@ class Work:
     def _recipe(self) -> Recipe:
         return self.order.recipe(self.order.loaded_preset())
 
-    async def _tools(self, stack: AsyncExitStack, file: ResultsFile) -> Tools:
+    async def _tools(self, stack: AsyncExitStack, file: ResultsFile, tally: Tally) -> Tools:
         settings, clock = self.context.settings, SystemClock()
         limits = await self._pace_limits()
         most = limits[0].at_once + limits[1].at_once
@@ -252,20 +266,26 @@ class Work:
         client = await stack.enter_async_context(download_client())
         endpoint = Serverless(transport, self.batch.endpoint_id)
         patience = Patience(clock, LOCAL_PATIENCE_S if settings.is_local else PATIENCE_S)
-        saving = Saving(self.batch.output_dir, partial(Downloader, client), await self._price_usd())
+        saving = Saving(
+            self.batch.output_dir,
+            self.batch.batch_id,
+            partial(Downloader, client),
+            await self._price_usd(),
+        )
         saving.prepare()
         asking = Asking(
             endpoint, Pace(limits[1], clock), limits[1].at_once - FOR_OTHERS, patience, clock
         )
+        scribe = await stack.enter_async_context(Scribe(settings.ledger_path))
+        lines = await stack.enter_async_context(InGroups(partial(_appended, file)))
         return Tools(
             endpoint=endpoint,
-            scribe=await stack.enter_async_context(Scribe(settings.ledger_path)),
-            lines=await stack.enter_async_context(InGroups(partial(_appended, file))),
-            saving=saving,
+            scribe=scribe,
+            sending=Sending(self.batch, endpoint, scribe, Pace(limits[0], clock), patience, tally),
             asking=asking,
-            pace=Pace(limits[0], clock),
-            patience=patience,
+            homecoming=Homecoming(saving, lines, scribe, tally, self._tell_row),
             lost=lambda: LostJobs(self._ledger, endpoint),
+            patience=patience,
             window=self._window(),
             clock=clock,
         )
@@ -327,7 +347,16 @@ class Work:
             document = summary_document(batch_id, tally, elapsed_s, stop)
             output.event({**document, "output_dir": str(self.batch.output_dir)})
         else:
-            show_summary(output, batch_id, tally, elapsed_s, stop, self.batch.output_dir)
+            show_summary(
+                output,
+                batch_id,
+                tally,
+                elapsed_s,
+                stop=stop,
+                directory=self.batch.output_dir,
+                max_cost_usd=self.running.max_cost,
+                flags=self.context.file_flags,
+            )
         if stop is Stop.CANCELLED:
             raise JobCancelledError(f"Batch {batch_id} was cancelled", hint=self._again("resume"))
         if tally.failed:

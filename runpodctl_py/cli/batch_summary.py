@@ -9,11 +9,16 @@ from __future__ import annotations
 import math
 import shutil
 import sys
-from dataclasses import dataclass
-from enum import StrEnum
+import textwrap
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from runpodctl_py.batch.lines import relative_path
+from runpodctl_py.batch.runner import Stop
+from runpodctl_py.cli.batch_meter import known_cost_usd
 from runpodctl_py.cli.batch_words import (
+    BETWEEN,
+    cost_text,
     count_text,
     counted,
     duration_text,
@@ -23,11 +28,13 @@ from runpodctl_py.cli.batch_words import (
     packed,
     rate_text,
     rows_text,
+    shortened,
+    times_text,
 )
 from runpodctl_py.cli.output import is_terminal, seconds_text
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator, Sequence
 
     from runpodctl_py.batch.summary import Percentiles
     from runpodctl_py.batch.tally import Tally
@@ -37,69 +44,48 @@ if TYPE_CHECKING:
 _FILES = ("results.csv", "results.jsonl")
 _MOST_KINDS = 5
 _MOST_NAMES = 10
-_RESERVE = 1.1
+_BEFORE = 2
+"""What stands before the first word: a mark and a space, or an indent."""
 _GAP = 6
+"""Between what stands left and what stands right."""
+_AROUND_MESSAGE = 4
+"""The blanks beside a message: one before it, three before the rows."""
+_COLUMNS = 120
+"""How wide a file or a pipe is taken to be."""
+_RESERVE = 1.1
+"""The next cap allows so much more than what the rest should cost: it will not cost just that."""
 
-
-class Ending(StrEnum):
-    """Why a batch sends nothing more; the words are a promise to scripts."""
-
-    DONE = "done"
-    """Every row was sent."""
-    COST = "cost"
-    """What it may cost is reached."""
-    LIMIT = "limit"
-    """As many rows as were asked for have been sent."""
-    CANCELLED = "cancelled"
-    """`batch cancel` was called."""
-    INTERRUPTED = "interrupted"
-    """The person pressed Ctrl-C."""
-
-
-_STOPPED = {
-    Ending.COST: "stopped at what it may cost",
-    Ending.CANCELLED: "cancelled",
-    Ending.INTERRUPTED: "interrupted",
+_WORDS = {
+    Stop.DONE: "done",
+    Stop.COST: "cost",
+    Stop.LIMIT: "limit",
+    Stop.CANCELLED: "cancelled",
+    None: "interrupted",
+}
+_EARLY = {
+    Stop.COST: "stopped at what it may cost",
+    Stop.CANCELLED: "cancelled",
+    None: "interrupted",
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class End:
-    """The end of a batch, or of what was done of it this time.
+def summary_document(
+    batch_id: str, tally: Tally, elapsed_s: float, stop: Stop | None
+) -> JsonObject:
+    """Return the last event of a stream; its keys are a promise to scripts.
 
     Args:
         batch_id: What a person types for it.
-        ending: Why nothing more is sent.
         tally: The numbers.
         elapsed_s: How long it took this time.
+        stop: Why nothing more is sent; None if it was interrupted.
     """
-
-    batch_id: str
-    ending: Ending
-    tally: Tally
-    elapsed_s: float
-
-    @property
-    def rate_per_s(self) -> float:
-        """How many rows ended in a second, this time."""
-        return (self.tally.ended - self.tally.kept) / self.elapsed_s if self.elapsed_s > 0 else 0.0
-
-    @property
-    def unsettled(self) -> int:
-        """How many rows have no result, those aside of which nobody knows."""
-        return max(0, self.tally.left - len(self.tally.unknown))
-
-
-def summary_document(end: End) -> JsonObject:
-    """Return the last event of a stream; its keys are a promise to scripts."""
-    tally = end.tally
     statistics = tally.statistics.as_json()
     unknown_rows: list[JsonValue] = [*tally.unknown]
-    is_price_known = tally.statistics.cost_usd is not None or tally.cost_usd > 0
     return {
         "event": "finished",
-        "id": end.batch_id,
-        "stop": end.ending.value,
+        "id": batch_id,
+        "stop": _WORDS[stop],
         "total": tally.total,
         "invalid": tally.invalid,
         "kept": tally.kept,
@@ -112,9 +98,9 @@ def summary_document(end: End) -> JsonObject:
         "sent": tally.sent,
         "repeated": tally.repeated,
         "rate_limited": tally.limited,
-        "elapsed_s": round(end.elapsed_s, 3),
-        "rate_per_s": round(end.rate_per_s, 3),
-        "cost_usd": round(tally.cost_usd, 6) if is_price_known else None,
+        "elapsed_s": round(elapsed_s, 3),
+        "rate_per_s": round(_rate_per_s(tally, elapsed_s), 3),
+        "cost_usd": known_cost_usd(tally),
         **{
             key: statistics[key]
             for key in ("states", "delay_ms", "execution_ms", "total_ms", "files", "bytes")
@@ -127,9 +113,12 @@ def summary_document(end: End) -> JsonObject:
 
 def show_summary(
     output: Output,
-    end: End,
-    directory: Path,
+    batch_id: str,
+    tally: Tally,
+    elapsed_s: float,
     *,
+    stop: Stop | None,
+    directory: Path,
     max_cost_usd: float | None = None,
     flags: str = "",
 ) -> None:
@@ -137,165 +126,187 @@ def show_summary(
 
     Args:
         output: Where it is said. Nothing is, in JSON: the document is the caller's.
-        end: The end.
+        batch_id: What a person types for it.
+        tally: The numbers.
+        elapsed_s: How long it took this time.
+        stop: Why nothing more is sent; None if it was interrupted.
         directory: Where the batch's files are.
         max_cost_usd: What the batch was allowed to cost.
         flags: What to add to a command that is suggested, so that it means the same place.
     """
     if output.as_json:
         return
-    paths = [directory / name for name in _FILES if (directory / name).is_file()]
+    files = [file for name in _FILES if (file := directory.absolute() / name).is_file()]
+    paths = [relative_path(file, Path.cwd()) for file in files]
     # On a terminal, a person reads both streams, and needs the path once.
-    if not (output.draws and sys.stdout.isatty()):
-        for path in paths[:1]:
-            output.result(str(path))
+    if paths and not (output.draws and sys.stdout.isatty()):
+        output.result(paths[0])
     if output.is_quiet:
         return
-    _Talk(output, end, max_cost_usd, flags).say(paths)
+    talk = _Talk(output, batch_id, tally, stop, flags)
+    talk.say_numbers(paths, elapsed_s, max_cost_usd)
+    talk.say_troubles()
+    talk.say_unknown()
+    talk.say_left()
 
 
 class _Talk:
     """What is said to a person about the end of a batch."""
 
-    def __init__(self, output: Output, end: End, max_cost_usd: float | None, flags: str) -> None:
+    def __init__(
+        self, output: Output, batch_id: str, tally: Tally, stop: Stop | None, flags: str
+    ) -> None:
         self._output = output
-        self._end = end
-        self._tally = end.tally
-        self._max_cost_usd = max_cost_usd
+        self._batch_id = batch_id
+        self._tally = tally
+        self._stop = stop
         self._flags = flags
-        self._columns = shutil.get_terminal_size().columns if is_terminal(sys.stderr) else None
+        self._is_terminal = is_terminal(sys.stderr)
+        columns = shutil.get_terminal_size().columns if self._is_terminal else _COLUMNS
+        self._columns = columns - _BEFORE - 1
 
-    def say(self, paths: list[Path]) -> None:
-        say_head = self._output.warn if self._is_bad else self._output.done
-        beside = [" · ".join(map(str, paths)), self._retry_text]
-        # The mark and a space stand before the head, and an indent before the rest.
-        head, facts = self._head, " · ".join(self._facts)
-        width = max(len(head), len(facts)) + _GAP
-        if self._columns and 2 + width + max(map(len, beside)) < self._columns:
-            say_head(f"{head:<{width}}{beside[0]}".rstrip())
-            self._output.note(f"  {facts:<{width}}{beside[1]}".rstrip(), style="dim")
-        else:
-            say_head(head)
-            for line in packed(self._facts, " · ", (self._columns or 1000) - 3):
-                self._output.note(f"  {line}", style="dim")
-            for line in filter(None, beside):
-                self._output.note(f"  {line}")
-        self._say_troubles()
-        self._say_unknown()
-        self._say_left()
+    def say_numbers(
+        self, paths: Sequence[str], elapsed_s: float, max_cost_usd: float | None
+    ) -> None:
+        """Say how many are done, where the results are, how long it took and what it cost."""
+        facts = _facts(self._tally, elapsed_s, max_cost_usd)
+        where = BETWEEN.join(paths)
+        head, *lines = self._beside([self._head, BETWEEN.join(facts)], [where, self._retry_text])
+        (self._output.warn if self._is_bad else self._output.done)(head)
+        for line in lines:
+            self._output.note(f"  {line}")
+
+    def _beside(self, left: Sequence[str], right: Sequence[str]) -> Iterator[str]:
+        """Yield what stands right beside what stands left, where it fits; else below it."""
+        width = max(map(len, left))
+        # One beside the other is a row, two are columns.
+        is_aligned = all(each and width + _GAP + len(each) <= self._columns for each in right)
+        for first, second in zip(left, right, strict=True):
+            gap = _GAP + (width - len(first) if is_aligned else 0)
+            if len(first) + gap + len(second) <= self._columns:
+                yield f"{first}{' ' * gap}{second}".rstrip()
+            else:
+                yield from packed(first.split(BETWEEN), BETWEEN, self._columns)
+                yield from filter(None, [second])
 
     @property
     def _is_bad(self) -> bool:
-        return self._end.ending in _STOPPED or not (self._tally.succeeded or self._is_empty)
-
-    @property
-    def _is_empty(self) -> bool:
-        return self._tally.total == self._tally.invalid
+        tally = self._tally
+        return self._stop in _EARLY or (tally.total > tally.invalid and not tally.succeeded)
 
     @property
     def _head(self) -> str:
         tally = self._tally
-        total = count_text(tally.total - tally.invalid)
-        parts = [f"{count_text(tally.succeeded)} of {total} done"]
+        parts = [f"{count_text(tally.succeeded)} of {count_text(tally.total - tally.invalid)} done"]
         if tally.failed:
             parts.append(f"{count_text(tally.failed)} failed")
         if tally.invalid:
             parts.append(f"{counted(tally.invalid, 'invalid row')} left out")
-        if tally.kept and tally.kept == tally.ended:
-            parts.append("all of them before")
-        elif tally.kept:
-            parts.append(f"{count_text(tally.kept)} of them before")
-        stopped = _STOPPED.get(self._end.ending)
-        return ", ".join(parts) + (f": {stopped}" if stopped else "")
-
-    @property
-    def _facts(self) -> list[str]:
-        tally = self._tally
-        statistics = tally.statistics
-        facts = [duration_text(self._end.elapsed_s)]
-        if times := statistics.executions.percentiles():
-            facts.append(f"{_percentiles_text(times)} per job")
-        if times := statistics.delays.percentiles():
-            facts.append(f"queue {_percentiles_text(times)}")
-        if self._end.rate_per_s:
-            facts.append(rate_text(self._end.rate_per_s))
-        if tally.cost_usd > 0:
-            cap = "" if self._max_cost_usd is None else f" of {money_text(self._max_cost_usd)}"
-            facts.append(f"{money_text(tally.cost_usd)}{cap}")
-        return facts
+        if tally.kept:
+            which = "all" if tally.kept == tally.ended else count_text(tally.kept)
+            parts.append(f"{which} of them before")
+        early = _EARLY.get(self._stop)
+        return ", ".join(parts) + (f": {early}" if early else "")
 
     @property
     def _retry_text(self) -> str:
         failed = self._tally.failed
-        if not failed:
-            return ""
         ones = "one" if failed == 1 else "ones"
-        return f"again with the failed {ones}:  {self._command('retry', '--failed')}"
+        return (
+            f"again with the failed {ones}:  {self._again('retry', '--failed')}" if failed else ""
+        )
 
-    def _command(self, verb: str, option: str = "") -> str:
-        words = f"runpodctl-py batch {verb} {self._end.batch_id} {option}"
+    def _again(self, command: str, option: str = "") -> str:
+        words = f"runpodctl-py batch {command} {self._batch_id} {option}"
         return f"{words.rstrip()}{self._flags}"
 
-    def _say_troubles(self) -> None:
+    def say_troubles(self) -> None:
+        """Say what went wrong, the most frequent first."""
         kinds = self._tally.troubles.kinds[:_MOST_KINDS]
         if not kinds:
             return
-        self._output.note()
-        counts = [f"{count_text(each.count)}×" for each in kinds]
+        from rich.cells import cell_len
+
+        counts = [times_text(each.count) for each in kinds]
         width = max(map(len, counts))
+        self._output.note()
         for count, kind in zip(counts, kinds, strict=True):
-            rows = rows_text(kind.rows, kind.count, len(kind.rows))
-            self._output.note(f"  {count:>{width}} {one_line(kind.message)}   {rows}")
+            message, rows = one_line(kind.message), rows_text(kind.rows, kind.count, _MOST_NAMES)
+            if self._is_terminal:
+                rows = shortened(rows, self._columns // 2)
+                message = shortened(
+                    message, self._columns - width - cell_len(rows) - _AROUND_MESSAGE
+                )
+            self._output.note(f"  {count:>{width}} {message}   {rows}")
         if more := more_kinds_text(self._tally, len(kinds)):
             self._output.note(f"  {more}", style="dim")
 
-    def _say_unknown(self) -> None:
+    def say_unknown(self) -> None:
+        """Say of which rows nobody knows anything, and what to do about them."""
         names = self._tally.unknown
         if not names:
             return
-        which = rows_text(names, len(names), _MOST_NAMES)
-        it = "it" if len(names) == 1 else "them"
-        they = "it" if len(names) == 1 else "they"
+        it, they = ("it", "it") if len(names) == 1 else ("them", "they")
+        rows = rows_text(names, len(names), _MOST_NAMES)
         self._output.note()
-        self._output.note(f"  Nobody knows whether RunPod took {which}: no answer came.")
-        self._output.note(f"  Send {it} again, although {they} may have run and be billed twice:")
-        self._output.note(f"    {self._command('retry', '--unknown')}")
+        self._say(f"Nobody knows whether RunPod took {rows}.")
+        self._say(f"Send {it} again, although {they} may have run, and be billed twice:")
+        self._output.note(f"    {self._again('retry', '--unknown')}")
 
-    def _say_left(self) -> None:
-        left = self._end.unsettled
+    def say_left(self) -> None:
+        """Say which rows have no result for other reasons, and how to go on with them."""
+        left, running = _left(self._tally), self._tally.in_flight
         if not left:
             return
-        running = self._tally.in_flight
-        more_usd = self._more_usd
-        is_are = "is" if left == 1 else "are"
-        cost = f", for about {money_text(more_usd)}" if more_usd else ""
+        more_usd = _more_usd(self._tally)
+        cost = f" They will cost about {money_text(more_usd)}." if more_usd else ""
         self._output.note()
-        self._output.note(f"  {counted(left, 'row')} {is_are} left{cost}. Go on:")
-        self._output.note(f"    {self._command('resume', self._next_cap)}")
+        self._say(f"{counted(left, 'row is', 'rows are')} left.{cost} Go on:")
+        self._output.note(f"    {self._again('resume', self._next_cap(more_usd))}")
         if running:
-            self._output.note(
-                f"  {counted(running, 'job')} of these {'is' if running == 1 else 'are'} on the way: "
-                "a result is kept for 30 minutes after its job ends."
-            )
+            jobs = counted(running, "job was", "jobs were")
+            self._say(f"{jobs} sent already; RunPod keeps results for 30 minutes.")
 
-    @property
-    def _more_usd(self) -> float | None:
-        """About what the rows that are left will cost."""
-        tally = self._tally
-        if not tally.ended or not tally.cost_usd:
-            return None
-        return tally.cost_usd / tally.ended * self._end.unsettled
+    def _say(self, text: str) -> None:
+        """Say a sentence; on a terminal, it is broken at words."""
+        for line in textwrap.wrap(text, self._columns) if self._is_terminal else [text]:
+            self._output.note(f"  {line}")
 
-    @property
-    def _next_cap(self) -> str:
-        if self._end.ending is not Ending.COST:
+    def _next_cap(self, more_usd: float | None) -> str:
+        if self._stop is not Stop.COST:
             return ""
-        more_usd = self._more_usd
         if more_usd is None:
             return "--max-cost USD"
-        return (
-            f"--max-cost {math.ceil((self._tally.cost_usd + more_usd * _RESERVE) * 100) / 100:.2f}"
-        )
+        # A little less, lest what floats lack in exactness becomes a cent.
+        cents = math.ceil((self._tally.cost_usd + more_usd * _RESERVE) * 100 - 1e-6)
+        return f"--max-cost {cents / 100:.2f}"
+
+
+def _facts(tally: Tally, elapsed_s: float, max_cost_usd: float | None) -> list[str]:
+    facts = [duration_text(elapsed_s)]
+    if times := tally.statistics.executions.percentiles():
+        facts.append(f"{_percentiles_text(times)} per job")
+    if times := tally.statistics.delays.percentiles():
+        facts.append(f"queue {_percentiles_text(times)}")
+    if rate_per_s := _rate_per_s(tally, elapsed_s):
+        facts.append(rate_text(rate_per_s))
+    cost = cost_text(tally, max_cost_usd)
+    return facts if cost is None else [*facts, cost]
+
+
+def _rate_per_s(tally: Tally, elapsed_s: float) -> float:
+    """Return how many rows ended in a second, this time."""
+    return (tally.ended - tally.kept) / elapsed_s if elapsed_s > 0 else 0.0
+
+
+def _left(tally: Tally) -> int:
+    """Return how many rows have no result, those aside of which nobody knows."""
+    return max(0, tally.left - len(tally.unknown))
+
+
+def _more_usd(tally: Tally) -> float | None:
+    """Return about what the rows that are left will cost."""
+    return tally.cost_usd / tally.ended * _left(tally) if tally.ended and tally.cost_usd else None
 
 
 def _percentiles_text(times: Percentiles) -> str:

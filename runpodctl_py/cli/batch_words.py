@@ -1,7 +1,7 @@
 """What is said about a batch, in words: counts, rates, money, workers, what went wrong.
 
-Owns the words only. Where they stand on a screen is `batch_view.py`'s, and how a batch ends
-`batch_summary.py`'s.
+Owns the words only. Where they stand on a screen is `batch_drawing.py`'s, and which are
+last `batch_summary.py`'s.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
     from runpodctl_py.api.types import Health
     from runpodctl_py.batch.tally import Tally
+    from runpodctl_py.cli.batch_meter import Reading
 
+BETWEEN = " · "
 _MINUTE_S = 60.0
 _HOUR_S = 3600.0
 _WITH_DECIMALS = 99.95
@@ -26,6 +28,11 @@ _CENTS_ARE_ENOUGH_USD = 0.0995
 def count_text(count: int) -> str:
     """Return a number as people read it: `1 204`."""
     return f"{count:,}".replace(",", " ")
+
+
+def times_text(count: int) -> str:
+    """Say how often something happened."""
+    return f"{count_text(count)}×"  # noqa: RUF001 - a multiplication sign, on purpose.
 
 
 def counted(count: int, one: str, many: str | None = None) -> str:
@@ -63,10 +70,21 @@ def cost_text(tally: Tally, max_cost_usd: float | None) -> str | None:
     return money_text(tally.cost_usd) if tally.cost_usd > 0 else None
 
 
+def facts_of(tally: Tally, reading: Reading, max_cost_usd: float | None) -> list[str]:
+    """Say what a batch is doing, how fast, how long still, and for how much."""
+    facts = [f"{count_text(tally.in_flight)} running"]
+    if reading.rate_per_s is not None:
+        facts.append(rate_text(reading.rate_per_s))
+    if reading.eta_s is not None:
+        facts.append(f"{duration_text(reading.eta_s)} left")
+    cost = cost_text(tally, max_cost_usd)
+    return facts if cost is None else [*facts, cost]
+
+
 def workers_states(health: Health | None) -> str:
     """Say what the workers are doing; if there is none yet, why."""
     if health is None:
-        return "not known right now"
+        return "not known"
     workers = health.workers
     if not workers.idle + workers.running + workers.ready:
         return workers_text(health)
@@ -81,12 +99,21 @@ def workers_states(health: Health | None) -> str:
         )
         if count
     ]
-    return " · ".join(parts)
+    return BETWEEN.join(parts)
 
 
 def one_line(text: str) -> str:
     """Return text from outside on one line, without what would move a cursor."""
     return " ".join(printable(text).split())
+
+
+def shortened(text: str, columns: int) -> str:
+    """Return text that is at most so wide on a terminal, where some characters take two columns."""
+    from rich.text import Text
+
+    cut = Text(text)
+    cut.truncate(max(1, columns), overflow="ellipsis")
+    return cut.plain
 
 
 def rows_text(names: Sequence[str], count: int, most: int) -> str:

@@ -95,7 +95,7 @@ async def collect(
     Files of a job that failed are saved, too: some workers return what they had.
     """
     reading = read_output(job.output)
-    report = await save_files(reading.files, directory, job_id=job.job_id, fetch=fetch)
+    report = await save_files(reading.files, directory, label=job.job_id, fetch=fetch)
     warnings = [*reading.warnings, *report.warnings]
     cost = cost_usd(job, submission.price_per_s_usd)
     error = judged(job, reading)

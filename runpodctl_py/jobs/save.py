@@ -118,7 +118,7 @@ async def save_files(
     files: Sequence[FoundFile],
     directory: Path,
     *,
-    job_id: str,
+    label: str,
     fetch: Fetcher | None = None,
     taken: Taken | None = None,
 ) -> SaveReport:
@@ -134,17 +134,18 @@ async def save_files(
     Args:
         files: What `outputs.read_output` found.
         directory: Where to save them; it may be a symlink, what is in it is never followed.
-        job_id: Whose files they are.
+        label: Whose files they are; what is being written is called by it.
         fetch: What fetches links; None leaves them out with a warning.
         taken: The names that are taken there, if the folder is made and known already.
     """
     if not files:
         return SaveReport()
     try:
-        known = taken or await _in_thread(lambda: prepared(directory))
+        if taken is None:
+            taken = await _in_thread(lambda: prepared(directory))
     except SaveError as exc:
         return SaveReport(problems=(exc.message,))
-    saver = _Saver(directory, safe_name(job_id, default="job"), known, fetch)
+    saver = _Saver(directory, safe_name(label, default="job"), taken, fetch)
     for file in files:
         await saver.save(file)
     return SaveReport(tuple(saver.saved), tuple(saver.problems), tuple(saver.warnings))

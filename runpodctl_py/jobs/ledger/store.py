@@ -122,7 +122,8 @@ class Ledger(Reading):
             number = self._add(sql, key, intent, State.SENDING, is_payload_whole=is_whole)
             # Nobody looks for a job any more that was sent once more.
             sql.execute(
-                "UPDATE job SET saved_at = ? WHERE key = ? AND state = 'unknown'",
+                "UPDATE job SET saved_at = ? WHERE key = ? AND saved_at IS NULL"
+                " AND (state = 'unknown' OR batch_id IS NOT NULL)",
                 (self._now(), intent.parent),
             )
             sql.execute(

@@ -3,11 +3,17 @@ from __future__ import annotations
 import asyncio
 import gzip
 import socket
+import ssl
 from base64 import b64encode
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
+import stamina
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from runpodctl_py.api.connections import (
     FewConnections,
@@ -22,12 +28,19 @@ from runpodctl_py.api.transport import Answer, Transport
 from runpodctl_py.errors import (
     AnswerLostError,
     NetworkError,
+    NotFoundError,
+    PayloadTooLargeError,
     RateLimitedError,
+    RefusedError,
+    RunpodctlError,
+    ServerError,
+    UnauthorizedError,
     UsageError,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+    from pathlib import Path
 
     from runpodctl_py.api.connections import Connections
 
@@ -41,6 +54,13 @@ pytestmark = [
 
 KEY = "rpa_secretsecretsecret"
 SILENCE_S = 5.0
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting() -> Iterator[None]:
+    """Retries happen at once, as often as the policy says."""
+    with stamina.set_testing(True, attempts=6, cap=True):
+        yield
 
 
 class Peer:
@@ -196,7 +216,7 @@ BROKEN: dict[str, bytes | float | None] = {
 }
 
 
-@pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
+@pytest.mark.parametrize("method", ["GET", "POST"])
 @pytest.mark.parametrize("trouble", BROKEN.values(), ids=BROKEN.keys())
 @pytest.mark.parametrize("is_kept", [False, True], ids=["new", "kept"])
 async def test_what_was_sent_and_not_answered_is_said_so_and_not_repeated(
@@ -344,14 +364,114 @@ async def test_a_host_can_be_without_proxy(kind: Kind, monkeypatch: pytest.Monke
     assert len(proxy.requests) == 0
 
 
+def certificate(folder: Path, host: str) -> tuple[Path, Path]:
+    """Write a certificate that its host has signed itself, and its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, host)])
+    now = datetime.now(UTC)
+    signed = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    certificate_file, key_file = folder / "certificate.pem", folder / "key.pem"
+    certificate_file.write_bytes(signed.public_bytes(serialization.Encoding.PEM))
+    key_file.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )
+    return certificate_file, key_file
+
+
+@pytest.mark.parametrize(
+    ("host", "is_known", "is_trusted"),
+    [
+        ("runpod.invalid", True, True),
+        ("runpod.invalid", False, False),
+        ("other.invalid", True, False),
+    ],
+    ids=["known", "unknown", "other host's"],
+)
+async def test_a_host_has_to_prove_who_it_is(
+    kind: Kind,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    *,
+    host: str,
+    is_known: bool,
+    is_trusted: bool,
+) -> None:
+    """By a certificate that the environment knows, also behind a proxy; or nothing is sent."""
+    known, key = certificate(tmp_path, host)
+    server_side = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    server_side.load_cert_chain(known, key)
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await it.read(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+        with suppress(OSError):
+            await writer.start_tls(server_side)
+            if await it.read(reader):
+                writer.write(answer(b'{"a": 1}'))
+
+    it = Peer(serve)
+    if is_known:
+        monkeypatch.setenv("SSL_CERT_FILE", str(known))
+    async with running(it):
+        monkeypatch.setenv("HTTPS_PROXY", it.url)
+        async with opened(kind, "https://runpod.invalid") as connections:
+            try:
+                arrived = (await connections.send(get("https://runpod.invalid/v2"))).content
+            except NotSentError:
+                arrived = b""
+
+    assert (arrived == b'{"a": 1}', len(it.requests)) == (is_trusted, 1 + is_trusted)
+
+
 @asynccontextmanager
 async def transport_to(kind: Kind, url: str) -> AsyncIterator[Transport]:
-    """Make a transport that tries three times and does not wait."""
+    """Make a transport that tries three times."""
     connections = 400 if kind is ManyConnections else 32
-    policy = RetryPolicy(attempts=3, wait_initial_s=0.0)
+    policy = RetryPolicy(attempts=3)
     async with Transport(url, KEY, retries=policy, connections=connections) as transport:
         assert isinstance(transport._connections, kind)
         yield transport
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "of_post", "of_get"),
+    [
+        ("401 Unauthorized", b"{}", (UnauthorizedError, 1), (UnauthorizedError, 1)),
+        ("404 Not Found", b"{}", (NotFoundError, 1), (NotFoundError, 1)),
+        ("413 Too Large", b"{}", (PayloadTooLargeError, 1), (PayloadTooLargeError, 1)),
+        ("400 Bad Request", b"{}", (RefusedError, 1), (RefusedError, 1)),
+        ("429 Too Many", b"{}", (RateLimitedError, 3), (RateLimitedError, 3)),
+        ("503 Unavailable", b"{}", (ServerError, 3), (ServerError, 3)),
+        ("500 Error", b"{}", (AnswerLostError, 1), (ServerError, 3)),
+        ("302 Found", b"", (ServerError, 1), (ServerError, 1)),
+        ("200 OK", b"<html>", (AnswerLostError, 1), (ServerError, 3)),
+        ("200 OK", b'["a list"]', (AnswerLostError, 1), (ServerError, 3)),
+    ],
+)
+async def test_an_answer_means_the_same_whoever_carried_it(
+    kind: Kind,
+    status: str,
+    body: bytes,
+    of_post: tuple[type[RunpodctlError], int],
+    of_get: tuple[type[RunpodctlError], int],
+) -> None:
+    """What is raised, after how many tries."""
+    for method, (error, tries) in (("post", of_post), ("get", of_get)):
+        async with peer(*[answer(body, status)] * 3) as it, transport_to(kind, it.url) as transport:
+            with pytest.raises(RunpodctlError) as raised:
+                await getattr(transport, method)("/ep/run")
+
+        assert (type(raised.value), len(it.requests)) == (error, tries)
 
 
 async def test_a_post_whose_answer_is_lost_is_sent_once(kind: Kind) -> None:

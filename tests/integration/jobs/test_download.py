@@ -321,7 +321,7 @@ async def test_odd_links_do_not_stop_the_others(host: Host, tmp_path: Path) -> N
     assert len(reading.files) == 4
 
     async with downloading() as downloader:
-        report = await save_files(reading.files, tmp_path / "out", job_id="j", fetch=downloader)
+        report = await save_files(reading.files, tmp_path / "out", label="j", fetch=downloader)
 
     assert [file.path.name for file in report.files] == ["a.png"]
     assert report.problems == (
@@ -532,7 +532,7 @@ async def test_links_of_an_output_are_saved_under_the_servers_names(
     ]
 
     async with downloading() as downloader:
-        report = await save_files(files, tmp_path / "out", job_id="j", fetch=downloader)
+        report = await save_files(files, tmp_path / "out", label="j", fetch=downloader)
 
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["c.bin", "café.png"]
     assert [file.size_bytes for file in report.files] == [len(BODY), len(BODY)]
@@ -548,7 +548,7 @@ async def test_a_cancelled_transfer_leaves_no_file(host: Host, tmp_path: Path) -
     async with downloading() as downloader:
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(
-                save_files([link], tmp_path / "out", job_id="j", fetch=downloader), 0.3
+                save_files([link], tmp_path / "out", label="j", fetch=downloader), 0.3
             )
 
     assert list((tmp_path / "out").iterdir()) == []

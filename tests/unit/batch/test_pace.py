@@ -154,8 +154,9 @@ def stalling(every_s: float, stall_s: float) -> Iterator[None]:
         task.cancel()
 
 
-@pytest.mark.parametrize("stall_s", [0.0, 0.1, 0.4], ids=str)
-@pytest.mark.parametrize("slowest_s", [0.001, 0.075, 0.2], ids=str)
+@pytest.mark.parametrize(
+    ("slowest_s", "stall_s"), [(0.001, 0.0), (0.075, 0.4), (0.2, 0.1), (0.2, 0.4)]
+)
 async def test_nearly_all_that_is_allowed_is_used_and_nothing_is_refused(
     slowest_s: float, stall_s: float
 ) -> None:
@@ -163,12 +164,11 @@ async def test_nearly_all_that_is_allowed_is_used_and_nothing_is_refused(
     chance = random.Random(0)  # noqa: S311 # delays are no secret
     server = FarServer("run", lambda: chance.uniform(slowest_s / 2, slowest_s))
     with stalling(0.7, stall_s):
-        await submit(pace_of(RUN), server.ask, 4000)
+        await submit(pace_of(RUN), server.ask, 3000)
 
-    # The last thousand are as many as any ten seconds may have.
     taken_s = server.arrived_s[-1] - server.arrived_s[0]
     assert server.refused == 0
-    assert 3999 / taken_s >= 95
+    assert 2999 / taken_s >= 95
 
 
 async def test_a_steady_rate_comes_in_steady_steps() -> None:

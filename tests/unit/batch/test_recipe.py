@@ -34,19 +34,22 @@ def test_with_a_mapping_other_columns_are_no_fields() -> None:
 def test_settings_are_the_same_for_all_rows() -> None:
     """They win over columns, and the last of two wins over the first."""
     Path("long.txt").write_text("from a {file}")
-    recipe = Recipe.parse([], ["a=1", "b=@long.txt", 'c:={"x": [1]}', "d=1", "d={a}"], None)
+    recipe = Recipe.parse(
+        [], ["a=1", "b=@long.txt", 'c:={"x": [1]}', "d=1", "d={a}", "e={a}", "e=1"], None
+    )
 
     assert recipe.from_texts({"a": "7"}) == {
         "a": 1,
         "b": "from a {file}",
         "c": {"x": [1]},
         "d": 7,
+        "e": 1,
     }
 
 
 def test_a_setting_without_holes_is_typed_once() -> None:
     """What no row can mend is told before any is read."""
-    with pytest.raises(UsageError, match="^duration must be an integer from 5 to 45, not "):
+    with pytest.raises(UsageError, match=r"^duration must be an integer from 5 to 45, not "):
         Recipe.parse([], ["duration=long"], TEST)
 
 
@@ -126,11 +129,17 @@ def test_every_cell_that_cannot_be_read_is_told() -> None:
         ([], ["a"], "--set takes key=value, key=@file or key:=json, not 'a'"),
         ([], ["a={"], "There is a single { in '{'"),
         ([], ["a={}"], "There is a single { in '{}'"),
-        ([], ["a:={"], "--set a:= is no JSON: Expecting property name enclosed in double quotes: "
-         "line 1 column 2 (char 1)"),
+        (
+            [],
+            ["a:={"],
+            (
+                "--set a:= is no JSON: Expecting property name enclosed in double quotes: "
+                "line 1 column 2 (char 1)"
+            ),
+        ),
         ([], ["a=@missing"], "Cannot read missing: No such file or directory"),
     ],
-)  # fmt: skip
+)
 def test_words_that_mean_nothing_are_refused(
     maps: list[str], settings: list[str], message: str
 ) -> None:

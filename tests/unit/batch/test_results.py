@@ -78,7 +78,9 @@ def test_results_come_back_in_the_order_of_their_end(path: Path) -> None:
     ]
     with ResultsFile(path) as file:
         assert list(file.kept(all_current)) == []
+        assert file.is_empty
         file.append(written[:2])
+        assert not file.is_empty
         file.append([])
         assert list(read_results(path)) == written[:2]
         file.append(written[2:])

@@ -56,7 +56,7 @@ async def save(
     directory: Path, *files: FoundFile, fetch: Links | None = None
 ) -> tuple[list[str], SaveReport]:
     """Save files and return what is in the folder, hidden files included, with the report."""
-    report = await save_files(files, directory, job_id="job-u1", fetch=fetch)
+    report = await save_files(files, directory, label="job-u1", fetch=fetch)
     return listing(directory), report
 
 
@@ -85,7 +85,7 @@ async def test_a_file_is_saved_with_all_that_is_known_of_it(tmp_path: Path) -> N
 
 async def test_no_files_create_no_folder(tmp_path: Path) -> None:
     """A job that returned text leaves nothing on disk."""
-    assert await save_files([], tmp_path / "new", job_id="j") == SaveReport()
+    assert await save_files([], tmp_path / "new", label="j") == SaveReport()
     assert not (tmp_path / "new").exists()
 
 
@@ -193,7 +193,7 @@ async def test_an_unexpected_error_does_not_stop_the_others(tmp_path: Path) -> N
     odd = LinkedFile("b.png", "output.b", "https://h.example/b?sig=1")
 
     report = await save_files(
-        [odd, inline("a.png", PNG)], tmp_path / "out", job_id="j", fetch=Broken()
+        [odd, inline("a.png", PNG)], tmp_path / "out", label="j", fetch=Broken()
     )
 
     assert listing(tmp_path / "out") == ["a.png"]
@@ -223,8 +223,8 @@ async def test_a_file_in_place_of_the_folder_is_told(tmp_path: Path) -> None:
     """The reason is in words, and what stands there is untouched."""
     (tmp_path / "out").write_bytes(b"mine")
 
-    report = await save_files([inline("a.png", PNG)], tmp_path / "out", job_id="j")
-    below = await save_files([inline("a.png", PNG)], tmp_path / "out" / "in", job_id="j")
+    report = await save_files([inline("a.png", PNG)], tmp_path / "out", label="j")
+    below = await save_files([inline("a.png", PNG)], tmp_path / "out" / "in", label="j")
 
     assert report.problems == (f"{tmp_path / 'out'}: something else has that name",)
     assert below.problems == (f"{tmp_path / 'out' / 'in'}: a file stands where a folder should be",)
@@ -236,7 +236,7 @@ async def test_a_cancelled_download_leaves_nothing(tmp_path: Path) -> None:
     link = LinkedFile("b.png", "output.b", "https://h.example/b")
     links = Links({link.url: PNG}, may_end=asyncio.Event())
     files: Sequence[FoundFile] = [inline("a.png", PNG), link]
-    saving = asyncio.create_task(save_files(files, tmp_path / "out", job_id="j", fetch=links))
+    saving = asyncio.create_task(save_files(files, tmp_path / "out", label="j", fetch=links))
     await links.started.wait()
     assert len(listing(tmp_path / "out")) == 2
 
@@ -251,7 +251,7 @@ async def test_a_cancelled_download_leaves_nothing(tmp_path: Path) -> None:
 async def test_cancelling_while_writing_leaves_whole_files_only(tmp_path: Path, steps: int) -> None:
     """The thread that writes is waited for: whatever is there afterwards is complete."""
     large = PNG + bytes(8_000_000)
-    saving = asyncio.create_task(save_files([inline("a.png", large)], tmp_path / "out", job_id="j"))
+    saving = asyncio.create_task(save_files([inline("a.png", large)], tmp_path / "out", label="j"))
     for _ in range(steps):
         await asyncio.sleep(0)
 
@@ -269,7 +269,7 @@ async def test_many_jobs_share_a_folder(tmp_path: Path) -> None:
 
     reports = await asyncio.gather(
         *(
-            save_files([inline("image.png", content)], tmp_path / "out", job_id=f"j{number}")
+            save_files([inline("image.png", content)], tmp_path / "out", label=f"j{number}")
             for number, content in enumerate(contents)
         )
     )

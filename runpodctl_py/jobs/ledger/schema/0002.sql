@@ -20,11 +20,15 @@ CREATE TABLE batch (
 CREATE INDEX batch_by_identity ON batch (identity);
 ALTER TABLE job ADD COLUMN batch_line INTEGER;
 CREATE INDEX job_by_line ON job (batch_id, batch_line) WHERE batch_id IS NOT NULL;
--- RunPod's own batches that a batch of ours was handed to, and from which of its rows on.
+-- RunPod's own batches that rows of ours were handed to; nothing of one runs before it is
+-- finalized, and its jobs stand here before that.
 CREATE TABLE native_batch (
     number INTEGER PRIMARY KEY,
     batch_id TEXT NOT NULL REFERENCES batch (batch_id) ON DELETE CASCADE,
-    native_id TEXT NOT NULL,
-    state TEXT NOT NULL
+    native_id TEXT,
+    state TEXT NOT NULL,
+    first_sha256 TEXT NOT NULL
 );
 CREATE INDEX native_batch_of_batch ON native_batch (batch_id);
+ALTER TABLE job ADD COLUMN native_batch INTEGER;
+CREATE INDEX job_by_native_batch ON job (native_batch) WHERE native_batch IS NOT NULL;

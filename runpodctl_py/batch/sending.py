@@ -1,0 +1,140 @@
+"""Sending one row at a time, in the order that loses nothing.
+
+Owns the turn, the intent in the ledger, the request, and waiting out outages. A job of which nobody
+knows whether it exists is the worst thing to leave behind, so what has begun to be sent is not
+broken off.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from typing import TYPE_CHECKING
+
+from runpodctl_py.api.types import JobRequest
+from runpodctl_py.errors import AnswerLostError, NetworkError, RateLimitedError
+from runpodctl_py.jobs.ledger import Intent
+from runpodctl_py.jobs.notes import sent
+
+if TYPE_CHECKING:
+    from runpodctl_py.api.serverless import Serverless
+    from runpodctl_py.api.types import Job
+    from runpodctl_py.batch.pace import Pace
+    from runpodctl_py.batch.patience import Patience
+    from runpodctl_py.batch.row import Row
+    from runpodctl_py.batch.tally import Tally
+    from runpodctl_py.errors import LedgerError
+    from runpodctl_py.jobs.ledger import Batch, Scribe
+
+_LAST_ANSWERS_S = 10.0
+"""How long, when everything is to stop, we wait for the answers to what is being sent."""
+
+
+class Sending:
+    """Sends the rows of a batch.
+
+    Args:
+        batch: Which batch.
+        endpoint: Where they go.
+        scribe: Where it is written down.
+        pace: How often, and how often at once, jobs may be sent.
+        patience: How long an outage is waited out.
+        tally: Kept up to date.
+    """
+
+    def __init__(  # noqa: PLR0917 - one of each.
+        self,
+        batch: Batch,
+        endpoint: Serverless,
+        scribe: Scribe,
+        pace: Pace,
+        patience: Patience,
+        tally: Tally,
+    ) -> None:
+        self._batch = batch
+        self._endpoint = endpoint
+        self._scribe = scribe
+        self._pace = pace
+        self._patience = patience
+        self._tally = tally
+        self._underway: set[asyncio.Task[tuple[str, Job]]] = set()
+
+    async def send(self, row: Row, parent: str | None) -> tuple[str, Job]:
+        """Send a row when it is its turn; what RunPod surely did not take, once more.
+
+        Args:
+            row: The row.
+            parent: The ledger's key of the attempt that this one repeats.
+
+        Returns:
+            The ledger's key of this attempt, and the job.
+
+        Raises:
+            AnswerLostError: It was sent, and nobody knows what became of it.
+            RefusedError, PayloadTooLargeError: RunPod does not take this row.
+            NetworkError, UnauthorizedError, NotFoundError, LedgerError: It concerns all rows.
+        """
+        while True:
+            try:
+                async with self._pace.request():
+                    found = await self._undisturbed(row, parent)
+            except AnswerLostError:
+                raise
+            except RateLimitedError:
+                # The pace has heard of it.
+                self._patience.answered()
+                self._tally.limited += 1
+            except NetworkError as exc:
+                await self._patience.wait(exc)
+            else:
+                self._patience.answered()
+                self._tally.sent += 1
+                return found
+
+    async def finish(self) -> None:
+        """Wait for the answers to what is being sent, though not for long."""
+        if self._underway:
+            await asyncio.wait(self._underway, timeout=_LAST_ANSWERS_S)
+        for task in self._underway:
+            task.cancel()
+        await asyncio.gather(*self._underway, return_exceptions=True)
+
+    async def _undisturbed(self, row: Row, parent: str | None) -> tuple[str, Job]:
+        """Send a row; a cancellation of who waits for it leaves it alone."""
+        task = asyncio.create_task(self._send(row, parent))
+        self._underway.add(task)
+        task.add_done_callback(self._answered)
+        return await asyncio.shield(task)
+
+    def _answered(self, task: asyncio.Task[tuple[str, Job]]) -> None:
+        self._underway.discard(task)
+        if not task.cancelled():
+            # Who was cancelled meanwhile does not look at it.
+            task.exception()
+
+    async def _send(self, row: Row, parent: str | None) -> tuple[str, Job]:
+        broken: list[LedgerError] = []
+        request = JobRequest(row.payload, policy=row.policy)
+        post = partial(self._endpoint.run, request, tries=1)
+        job, notes = await sent(
+            self._scribe, intent_of(self._batch, row, parent), post, broken.append
+        )
+        if broken:
+            raise broken[0]
+        return notes.key, job
+
+
+def intent_of(batch: Batch, row: Row, parent: str | None) -> Intent:
+    """Return what is written down of a row before it is sent."""
+    return Intent(
+        place=batch.place,
+        endpoint_id=batch.endpoint_id,
+        payload=row.payload,
+        preset=batch.preset,
+        policy=row.policy,
+        output_dir=batch.output_dir,
+        parent=parent,
+        batch_id=batch.batch_id,
+        row=row.name,
+        line=row.line,
+    )
