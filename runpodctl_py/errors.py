@@ -41,6 +41,9 @@ class RunpodctlError(Exception):
         message: What happened and why, for a person, without a trailing full stop.
         hint: What to do about it: a sentence, or the command that fixes it.
         job_id: RunPod's id of the job this is about, if it is about one.
+
+    Attributes:
+        was_told: Whether the person has read it already.
     """
 
     code: ClassVar[str] = "internal_error"
@@ -51,6 +54,7 @@ class RunpodctlError(Exception):
         self.message = message
         self.hint = hint
         self.job_id = job_id
+        self.was_told = False
 
 
 class UsageError(RunpodctlError):
@@ -226,12 +230,7 @@ class SaveError(RunpodctlError):
 
 
 class InterruptedRunError(RunpodctlError):
-    """The person stopped watching with Ctrl-C.
-
-    Attributes:
-        was_told: Whether the person has read it already.
-    """
+    """The person stopped watching with Ctrl-C."""
 
     code = "interrupted"
     exit_code = 130
-    was_told = False

@@ -58,6 +58,9 @@ async def with_retries(policy: RetryPolicy, send: Callable[[], Awaitable[_Result
         NetworkError: The last try's `translated` error.
     """
     try:
+        if policy.attempts == 1:
+            # What is not repeated needs none of the machinery, which takes as long as the rest.
+            return await send()
         async for attempt in stamina.retry_context(
             on=_wait_before_retry,
             attempts=policy.attempts,

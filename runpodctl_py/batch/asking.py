@@ -80,26 +80,27 @@ class Asking:
         if self._misbehaviours > _MISBEHAVIOURS_ALLOWED:
             interval_s = max(_SHORTEST_INTERVAL_S, age_s * _INTERVAL_PER_AGE)
             await self._clock.sleep(min(interval_s, _LONGEST_INTERVAL_S))
-            async with self._pace.request():
-                return await self._status(job_id)
-        async with self._turns, self._pace.request():
-            return await self._held(job_id)
+            return await self._status(job_id)
+        try:
+            async with self._turns:
+                return await self._held(job_id)
+        except (NotFoundError, RefusedError):
+            # Either the job is gone or this server has no such route: `/status` knows which.
+            job = await self._status(job_id)
+        self._misbehaviours = _MISBEHAVIOURS_ALLOWED + 1
+        return job
 
     async def _held(self, job_id: str) -> Job:
         hold_s = _TURN_S if self._turns.locked() else _LONG_HOLD_S
         asked_s = self._clock.now_s()
-        self.requests += 1
-        try:
+        async with self._pace.request():
+            self.requests += 1
             job = await self._endpoint.status_sync(job_id, round(hold_s * 1000))
-        except (NotFoundError, RefusedError):
-            # Either the job is gone or this server has no such route: `/status` knows which.
-            job = await self._status(job_id)
-            self._misbehaviours = _MISBEHAVIOURS_ALLOWED + 1
-            return job
         if not job.status.is_final and self._clock.now_s() - asked_s < hold_s * _HONEST_HOLD:
             self._misbehaviours += 1
         return job
 
     async def _status(self, job_id: str) -> Job:
-        self.requests += 1
-        return await self._endpoint.status(job_id, tries=1)
+        async with self._pace.request():
+            self.requests += 1
+            return await self._endpoint.status(job_id, tries=1)

@@ -45,7 +45,7 @@ COMMANDS = {
     "status": _Entry("jobs", "Show a job as it is now.", _RUN),
     "watch": _Entry("jobs", "Follow jobs that were sent before, and save their files.", _RUN),
     "cancel": _Entry("jobs", "Cancel jobs.", _RUN),
-    "batch": _Entry("batch", "Thousands of jobs from a CSV or JSONL file: run, resume, retry.", _RUN),
+    "batch": _Entry("batch", "Thousands of jobs from a CSV or JSONL file.", _RUN),
     "jobs": _Entry("ledger", "The jobs you have sent: list, show, sync, retry, export.", _RUN),
     "health": _Entry("jobs", "Show an endpoint's jobs and workers.", _RUN),
     "setup": _Entry("setup", "Create or update an endpoint from any preset.", _DEPLOY),
@@ -168,7 +168,7 @@ def _exit_code(args: list[str]) -> int:
         return RunpodctlError.exit_code
     except (Exception, KeyboardInterrupt) as exc:  # noqa: BLE001 # the last one to see it
         error = _described(exc)
-        if not (isinstance(error, InterruptedRunError) and error.was_told):
+        if not error.was_told:
             Output(as_json="--json" in args).error(error)
         return error.exit_code
     # After an error, its own words are what should be read last.

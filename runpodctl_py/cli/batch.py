@@ -170,7 +170,7 @@ def run_file(
         output_dir=output_dir,
     )
     with opened(common, is_quiet=running.quiet) as context:
-        from runpodctl_py.cli.batch_running import begin
+        from runpodctl_py.cli.batch_beginning import begin
 
         source = source_of(context, file, _format(file_format), delimiter)
         run(begin(context, wanted, source, running, is_new=new, dry_run=dry_run))
@@ -183,7 +183,7 @@ def resume(batch: BatchId, *, running: Running, common: options.Common) -> None:
     Example:
       runpodctl-py batch resume b7f3a2 --max-cost 5
     """
-    from runpodctl_py.cli.batch_running import go_on, nothing_again
+    from runpodctl_py.cli.batch_beginning import go_on, nothing_again
 
     found, where = _found(batch, common)
     with opened(where, is_quiet=running.quiet) as context:
@@ -209,7 +209,7 @@ def retry(
     Example:
       runpodctl-py batch retry b7f3a2 --failed
     """
-    from runpodctl_py.cli.batch_running import go_on, repeats
+    from runpodctl_py.cli.batch_beginning import go_on, repeats
 
     if not (failed or unknown):
         raise UsageError("Which rows?", hint="Say --failed or --unknown, or both.")

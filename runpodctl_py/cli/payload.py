@@ -1,23 +1,23 @@
 """From the command line's words to a job's input.
 
-Owns `--set`, `--payload`, `--input`: what they mean and how their values are typed. Nothing here
-is sent; limits are the preset's.
+Owns `--payload` and `--input`; what stands behind `--set` is `presets/assignments.py`'s. Nothing
+here is sent; limits are the preset's.
 """
 
 from __future__ import annotations
 
-import base64
 import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runpodctl_py.errors import UsageError
+from runpodctl_py.presets.assignments import parse_assignment, refuse_constant
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from runpodctl_py.jsontypes import JsonObject, JsonValue
+    from runpodctl_py.jsontypes import JsonObject
     from runpodctl_py.presets.model import Preset
 
 
@@ -29,7 +29,7 @@ def read_payload(source: str) -> JsonObject:
     """
     text = read_text(source)
     try:
-        value = json.loads(text, parse_constant=_refuse_constant)
+        value = json.loads(text, parse_constant=refuse_constant)
     except (ValueError, RecursionError) as exc:
         raise UsageError(f"--payload {source} is no JSON: {exc}") from exc
     if not isinstance(value, dict):
@@ -63,50 +63,8 @@ def read_settings(items: Sequence[str], preset: Preset | None) -> JsonObject:
     Raises:
         UsageError: One is none of these, or its value is not of the field's type.
     """
-    fields: JsonObject = {}
-    for item in items:
-        key, equals, text = item.partition("=")
-        if not equals or not key.strip(":"):
-            raise UsageError(f"--set takes key=value, key=@file or key:=json, not {item!r}")
-        if key.endswith(":"):
-            fields[key[:-1]] = _json_value(key[:-1], text)
-        elif text.startswith("@"):
-            fields[key] = _file_value(key, Path(text[1:]), preset)
-        else:
-            fields[key] = _typed_value(key, text, preset)
-    return fields
-
-
-def _json_value(key: str, text: str) -> JsonValue:
-    try:
-        value: JsonValue = json.loads(text, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as exc:
-        raise UsageError(f"--set {key}:= is no JSON: {exc}") from exc
-    return value
-
-
-def _refuse_constant(name: str) -> JsonValue:
-    raise ValueError(f"{name} is not a JSON number")
-
-
-def _file_value(key: str, path: Path, preset: Preset | None) -> JsonValue:
-    """Return a file as text where that is what it is, and as base64 otherwise."""
-    content = _file_bytes(path)
-    field = preset.input.get(key) if preset else None
-    if field is None or field.type != "file":
-        try:
-            return content.decode("utf-8")
-        except UnicodeDecodeError:
-            pass
-    return base64.b64encode(content).decode("ascii")
-
-
-def _typed_value(key: str, text: str, preset: Preset | None) -> JsonValue:
-    if preset is not None:
-        return preset.parse_value(key, text)
-    from runpodctl_py.presets.fields import guess_value
-
-    return guess_value(text)
+    given = [parse_assignment(item) for item in items]
+    return {each.field: each.value(preset) for each in given}
 
 
 def _file_bytes(path: Path) -> bytes:

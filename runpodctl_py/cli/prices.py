@@ -1,9 +1,10 @@
-"""What a second of an endpoint's worker costs, as far as we can know."""
+"""What a second of an endpoint's worker costs, and how many it may have, as far as we can know."""
 
 from __future__ import annotations
 
 import asyncio
 import importlib
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from runpodctl_py.api.provisioning import connect
@@ -14,17 +15,33 @@ if TYPE_CHECKING:
     from runpodctl_py.settings import Settings
 
 
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """On which terms an endpoint works.
+
+    Args:
+        price_per_s_usd: What a second of one worker costs, if its pools have a price.
+        workers_max: The most workers it may have.
+    """
+
+    price_per_s_usd: float | None
+    workers_max: int
+
+
 async def endpoint_price_usd(settings: Settings, endpoint_id: str) -> float | None:
     """Return what a second of this endpoint's worker costs; the local RunPod is free.
 
     Raises:
         RunpodctlError: The account cannot be asked; some API keys may only use an endpoint.
     """
-    return 0.0 if settings.is_local else await pool_price_usd(settings, endpoint_id)
+    if settings.is_local:
+        return 0.0
+    terms = await terms_of(settings, endpoint_id)
+    return None if terms is None else terms.price_per_s_usd
 
 
-async def pool_price_usd(settings: Settings, endpoint_id: str) -> float | None:
-    """Return what a second on an endpoint's pools costs on RunPod, wherever the endpoint is.
+async def terms_of(settings: Settings, endpoint_id: str) -> Terms | None:
+    """Return an endpoint's terms; of a local one, as if it were RunPod's. None if it is not there.
 
     Raises:
         RunpodctlError: The account cannot be asked; some API keys may only use an endpoint.
@@ -35,7 +52,8 @@ async def pool_price_usd(settings: Settings, endpoint_id: str) -> float | None:
         for endpoint in await control.endpoints():
             if endpoint.endpoint_id == endpoint_id:
                 gpus = GpuSelection.from_gpu_ids(endpoint.gpu_ids)
-                return price_per_s_usd(gpus, endpoint.gpu_count)
+                price = price_per_s_usd(gpus, endpoint.gpu_count)
+                return Terms(price, endpoint.workers_max)
     return None
 
 

@@ -10,6 +10,7 @@ import pytest
 
 #: Each of these takes longer to import than the rest of a start together.
 HEAVY = {
+    "aiohttp",
     "gql",
     "graphql",
     "httpx",

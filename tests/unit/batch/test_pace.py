@@ -180,7 +180,7 @@ async def test_a_steady_rate_comes_in_steady_steps() -> None:
         after - before
         for before, after in zip(server.arrived_s, server.arrived_s[1:], strict=False)
     ]
-    assert (pytest.approx(0.01), pytest.approx(0.01)) == (min(steps_s), max(steps_s))
+    assert (min(steps_s), max(steps_s)) == pytest.approx((0.01, 0.01))
 
 
 async def test_after_a_pause_of_the_loop_it_catches_up_half_a_second_at_most() -> None:
@@ -246,7 +246,7 @@ async def test_a_refusal_makes_everybody_wait_as_long_as_runpod_asks() -> None:
     async with pace.request():
         began_s = asyncio.get_running_loop().time()
 
-    assert (pytest.approx(7), pytest.approx(70)) == (began_s, pace.rate_per_s)
+    assert (began_s, pace.rate_per_s) == pytest.approx((7, 70))
 
 
 async def test_without_a_word_from_runpod_pauses_double() -> None:
@@ -269,7 +269,7 @@ async def test_two_batches_do_not_pause_in_step() -> None:
     await refuse(one)
     await refuse(other)
 
-    assert (pytest.approx(0.5), pytest.approx(1)) == (one.paused_s, other.paused_s)
+    assert (one.paused_s, other.paused_s) == pytest.approx((0.5, 1))
 
 
 async def test_refusals_of_requests_that_were_on_their_way_together_count_once() -> None:

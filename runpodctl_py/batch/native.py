@@ -1,0 +1,371 @@
+"""Running a batch by RunPod's own batch API: which rows are handed over, when, and what follows.
+
+Owns the waves: how many rows go into one batch of RunPod's, how many of these there are at once,
+what a cap on the cost means, and which failed rows go again. Uploading is `native_upload.py`'s,
+polling `native_following.py`'s, files and results are `homecoming.py`'s, as for any batch.
+
+All rows of a wave are with RunPod at once, so `--max-cost` works by small waves: the first one is
+twenty rows, no other one goes before it is known what a row costs, and each later one is at most
+half of what the cap leaves room for. When what has ended costs as much as the cap, RunPod is told
+to drop what has not begun, which costs nothing; what runs may finish. So the cap is passed by
+about what one wave's running jobs cost. Rows that were dropped count as not sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING
+
+from runpodctl_py.api.batches import MOST_ACTIVE
+from runpodctl_py.api.types import JobStatus
+from runpodctl_py.batch.native_calls import SureBatches
+from runpodctl_py.batch.native_following import Following
+from runpodctl_py.batch.native_upload import DraftLostError, Due, Uploading
+from runpodctl_py.batch.native_waves import Waves
+from runpodctl_py.batch.retrying import is_worth_retrying
+from runpodctl_py.batch.runner import Stop
+from runpodctl_py.batch.walk import Walk
+from runpodctl_py.errors import NotFoundError, RefusedError, RunpodctlError
+from runpodctl_py.jobs.ledger import BatchState
+from runpodctl_py.jobs.ledger.native_batches import NativeRecord, NativeRecords, NativeState
+from runpodctl_py.jobs.masking import masked
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from runpodctl_py.api.batches import BatchRequest, NativeBatches
+    from runpodctl_py.api.types import Job
+    from runpodctl_py.batch.row import BadRow, Row
+    from runpodctl_py.batch.runner import Limits, Tools
+    from runpodctl_py.batch.saving import Attempt
+    from runpodctl_py.batch.tally import Tally
+    from runpodctl_py.jobs.collect import Summary
+    from runpodctl_py.jobs.ledger import Batch, Ledger, Record
+
+_LOOK_S = 3.0
+"""How often we look at the endpoint's workers, and whether the batch was cancelled."""
+_SAVED_AT_ONCE = 16
+_GATHER_S = 10.0
+"""How long failed rows wait for others, so that they do not go one by one."""
+_MOST_DRAFTS_LOST = 3
+
+
+class NativeRunner:
+    """Runs one batch, or the rest of it, by RunPod's own batch API.
+
+    Args:
+        batch: The batch, in our hands.
+        rows: Reads its file.
+        tools: What it is run with; nothing is sent by `sending`, and no window limits it.
+        batches: RunPod's batches of the endpoint.
+        limits: What is allowed.
+        tally: Kept up to date while it runs; it counts what was done before already.
+        is_begun: Whether some of its rows may have been sent before.
+        repeats: Which rows that have ended are sent once more.
+    """
+
+    def __init__(
+        self,
+        batch: Batch,
+        rows: Callable[[], Iterator[Row | BadRow]],
+        tools: Tools,
+        batches: NativeBatches,
+        limits: Limits,
+        tally: Tally,
+        *,
+        is_begun: bool,
+        repeats: Callable[[Record], bool],
+    ) -> None:
+        self._batch = batch
+        self._tools = tools
+        self._limits = limits
+        self._tally = tally
+        self._is_begun = is_begun
+        self._walk = Walk(batch, rows, tools.scribe, is_begun=is_begun, repeats=repeats)
+        self._waves = Waves(self._walk, limits, tally)
+        self._calls = SureBatches(batches, tools.patience, tools.clock, tally)
+        self._uploading = Uploading(batch, self._calls, tools.scribe, tools.homecoming, tally)
+        self._following = Following(self._calls, tools.clock)
+        self._saving = asyncio.Semaphore(_SAVED_AT_ONCE)
+        self._open: dict[str, Attempt] = {}
+        self._followed: dict[int, str] = {}
+        self._withdrawn: set[int] = set()
+        self._again: dict[str, tuple[Attempt, Job, Summary]] = {}
+        self._again_since_s = 0.0
+        self._kept_rows: dict[str, Row] = {}
+        self._changed = asyncio.Event()
+        self._stop: Stop | None = None
+
+    async def run(self) -> Stop:
+        """Hand over what is to be sent, and follow it to its end.
+
+        On a cancellation nothing more is handed over: a draft is given up, and the answer to one
+        that is being finalized is waited for. What runs goes on.
+
+        Raises:
+            RunpodctlError: Something that concerns all rows.
+        """
+        work = asyncio.create_task(self._work())
+        try:
+            return await asyncio.shield(work)
+        except asyncio.CancelledError:
+            work.cancel()
+            await asyncio.wait([work])
+            raise
+
+    async def _work(self) -> Stop:
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                looking = tasks.create_task(self._look())
+                await self._pick_up(tasks)
+                while await self._is_time():
+                    await self._hand_over(tasks)
+                for attempt, job, summary in self._again.values():
+                    await self._tools.homecoming.settle(attempt, job, summary)
+                looking.cancel()
+        except* RunpodctlError as group:
+            # They have the same cause, or the first one is as good as any.
+            raise _first(group) from None
+        finally:
+            await self._uploading.finish()
+        return self._stop or self._waves.end or Stop.DONE
+
+    # What was begun before.
+
+    async def _pick_up(self, tasks: asyncio.TaskGroup) -> None:
+        """Follow what is in flight from before, and give up drafts: nothing of them has run."""
+        if not self._is_begun:
+            return
+        batch_id = self._batch.batch_id
+        records = await self._tools.scribe.write(
+            lambda ledger: NativeRecords.of(ledger).unfinished(batch_id)
+        )
+        followed = {}
+        for record in records:
+            if (native_id := await self._taken_up(record)) is not None:
+                followed[record.number] = native_id
+        for attempt in await self._walk.in_flight():
+            self._open[attempt.job_id] = attempt
+        await self._keep_cap()
+        if followed or self._open:
+            self._start(tasks, followed, self._open)
+
+    async def _taken_up(self, record: NativeRecord) -> str | None:
+        """Bring a batch of RunPod's to where it can be followed, if that is still to be done."""
+        number, native_id = record.number, record.native_id
+        if native_id is None:
+            await self._calls.give_up_lost(record.first_sha256)
+            await self._tools.scribe.write(lambda ledger: NativeRecords.of(ledger).drop(number))
+            return None
+        if record.state is NativeState.WITHDRAWN:
+            self._withdrawn.add(number)
+            await self._calls.cancel(native_id)
+            return native_id
+        if record.state is NativeState.FINALIZED:
+            return native_id
+        if record.state is NativeState.DRAFT or not await self._calls.finalize(native_id):
+            await self._uploading.give_up(number, native_id)
+            return None
+        await self._move(number, NativeState.FINALIZED)
+        return native_id
+
+    # When.
+
+    async def _is_time(self) -> bool:
+        """Wait until rows may be handed over; tell that nothing is left to be done instead."""
+        while True:
+            if self._stop is None and self._has_rows():
+                if self._waves.room and len(self._followed) < MOST_ACTIVE:
+                    return True
+                if not self._waves.room and not self._followed:
+                    self._stop = Stop.COST
+            if not self._followed and (self._stop is not None or not self._has_rows()):
+                return False
+            self._changed.clear()
+            await self._changed.wait()
+
+    def _has_rows(self) -> bool:
+        if self._waves.end is None:
+            return True
+        is_gathered = self._tools.clock.now_s() - self._again_since_s >= _GATHER_S
+        return bool(self._waves.waiting) and (is_gathered or not self._followed)
+
+    async def _look(self) -> None:
+        """Keep an eye on the workers, and on whether somebody cancels the batch."""
+        while True:
+            await self._heed_cancellation()
+            try:
+                self._tally.health = await self._tools.endpoint.health(tries=1)
+            except RunpodctlError:
+                # It is only shown; the jobs are what matters.
+                self._tally.health = None
+            self._changed.set()
+            await self._tools.clock.sleep(_LOOK_S)
+
+    async def _heed_cancellation(self) -> None:
+        batch_id = self._batch.batch_id
+        batch = await self._tools.scribe.write(lambda ledger: ledger.batches.find(batch_id))
+        if batch.state is BatchState.CANCELLED:
+            self._stop = Stop.CANCELLED
+
+    # A wave.
+
+    async def _hand_over(self, tasks: asyncio.TaskGroup) -> None:
+        if not (wave := await self._waves.next()):
+            return
+        for lost in range(1, _MOST_DRAFTS_LOST + 1):
+            try:
+                handed = await self._uploading.hand_over(wave)
+                break
+            except DraftLostError as exc:
+                await self._heed_cancellation()
+                if self._stop is not None:
+                    return
+                if lost == _MOST_DRAFTS_LOST:
+                    raise RefusedError(f"{exc}, and so were those before") from exc
+        for due in wave:
+            self._again.pop(due.parent or "", None)
+        if handed is None:
+            await self._heed_cancellation()
+            return
+        self._open.update(handed.attempts)
+        self._keep_rows(wave, handed.attempts.values())
+        self._start(tasks, {handed.number: handed.native_id}, handed.attempts)
+        # Another wave may have reached the cap meanwhile.
+        await self._keep_cap()
+
+    def _keep_rows(self, wave: Iterable[Due], attempts: Iterable[Attempt]) -> None:
+        """Keep what cannot be sent once more from the ledger, which leaves secrets out."""
+        if not self._limits.retries:
+            return
+        keys = {attempt.name: attempt.key for attempt in attempts}
+        for due in wave:
+            if due.row.name in keys and masked(due.row.payload) != due.row.payload:
+                self._kept_rows[keys[due.row.name]] = due.row
+
+    def _start(
+        self, tasks: asyncio.TaskGroup, natives: dict[int, str], job_ids: Iterable[str]
+    ) -> None:
+        self._followed |= natives
+        self._tally.in_flight = len(self._open)
+        tasks.create_task(self._follow(natives, list(job_ids)))
+
+    async def _follow(self, natives: dict[int, str], job_ids: Sequence[str]) -> None:
+        """Bring home what some batches of RunPod's return, and what none of them lists."""
+        async with asyncio.TaskGroup() as tasks:
+            for number, native_id in natives.items():
+                land = partial(self._land_request, number)
+                tasks.create_task(self._following.follow(native_id, land))
+        async with asyncio.TaskGroup() as tasks:
+            for job_id in job_ids:
+                if job_id in self._open:
+                    tasks.create_task(self._land(self._open[job_id], None))
+        for number in natives:
+            del self._followed[number]
+        self._changed.set()
+
+    async def _keep_cap(self) -> None:
+        """Have RunPod drop what has not begun, as soon as the cap is reached."""
+        cap = self._limits.max_cost_usd
+        if cap is None or self._tally.cost_usd < cap:
+            return
+        self._stop = self._stop or Stop.COST
+        for number, native_id in list(self._followed.items()):
+            if number not in self._withdrawn:
+                self._withdrawn.add(number)
+                # First: a kill must not leave them cancelled, and nobody knowing why.
+                await self._move(number, NativeState.WITHDRAWN)
+                await self._calls.cancel(native_id)
+
+    async def _move(self, number: int, state: NativeState) -> None:
+        await self._tools.scribe.write(lambda ledger: NativeRecords.of(ledger).move(number, state))
+
+    # A row.
+
+    async def _land_request(self, number: int, request: BatchRequest) -> None:
+        attempt, job = self._open.get(request.request_id), request.job
+        if attempt is None:
+            # It was done with before.
+            return
+        has_run = job is not None and job.execution_ms is not None
+        if job is not None and job.status is JobStatus.CANCELLED and not has_run:
+            if number in self._withdrawn:
+                await self._withdraw(attempt)
+                return
+        elif self._limits.max_cost_usd is not None and not has_run:
+            # What it cost must be known.
+            job = None
+        await self._land(attempt, job)
+
+    async def _withdraw(self, attempt: Attempt) -> None:
+        await self._tools.scribe.write(
+            lambda ledger: NativeRecords.of(ledger).withdraw(attempt.key)
+        )
+        self._close(attempt)
+
+    async def _land(self, attempt: Attempt, job: Job | None) -> None:
+        """Bring home what a job returned; have its row sent again if that helps."""
+        home = self._tools.homecoming
+        try:
+            job = job or await self._tools.asking.until_final(attempt.job_id)
+        except NotFoundError:
+            await home.expired(attempt)
+            self._close(attempt)
+            return
+        async with self._saving:
+            summary = await home.saved(attempt, job)
+            if not await self._goes_again(attempt, job, summary):
+                await home.settle(attempt, job, summary)
+        self._close(attempt)
+        await self._keep_cap()
+
+    async def _goes_again(self, attempt: Attempt, job: Job, summary: Summary) -> bool:
+        if self._stop is not None or attempt.number > self._limits.retries:
+            return False
+        if not is_worth_retrying(job, summary):
+            return False
+        row = self._kept_rows.pop(attempt.key, None) or await self._walk.row_of(attempt)
+        if row is None:
+            return False
+        await self._tools.homecoming.leave(attempt, job, summary)
+        if not self._waves.waiting:
+            self._again_since_s = self._tools.clock.now_s()
+        self._again[attempt.key] = attempt, job, summary
+        self._waves.put_first([Due.of(row, attempt.key, attempt.number + 1)])
+        self._tally.repeated += 1
+        return True
+
+    def _close(self, attempt: Attempt) -> None:
+        self._open.pop(attempt.job_id, None)
+        self._kept_rows.pop(attempt.key, None)
+        self._tally.in_flight = len(self._open)
+        self._changed.set()
+
+
+async def cancel_native(ledger: Ledger, batches: NativeBatches, batch_id: str) -> int:
+    """Have RunPod cancel what it has of a batch and has not begun; what runs may finish.
+
+    Say first in the ledger that the batch is cancelled: then nothing more is finalized.
+
+    Args:
+        ledger: Where the batch is written down.
+        batches: RunPod's batches of its endpoint.
+        batch_id: The batch.
+
+    Returns:
+        How many batches of RunPod's were cancelled.
+    """
+    records = NativeRecords.of(ledger).unfinished(batch_id)
+    native_ids = [each.native_id for each in records if each.native_id is not None]
+    for native_id in native_ids:
+        # It may be gone already.
+        with suppress(NotFoundError, RefusedError):
+            await batches.cancel(native_id)
+    return len(native_ids)
+
+
+def _first(group: BaseExceptionGroup[RunpodctlError]) -> RunpodctlError:
+    first = group.exceptions[0]
+    return _first(first) if isinstance(first, BaseExceptionGroup) else first
