@@ -71,19 +71,21 @@ class CountingTransport(Transport):
         return await super().get(path, params, hold_s=hold_s, tries=tries)
 
 
-async def make_endpoint(url: str, token: str) -> str:
+async def make_endpoint(
+    url: str, token: str, *, name: str = "latency", workers_max: int = 1
+) -> str:
     """Create the endpoint and return its id."""
     async with connect(url, token) as control:
-        template_id = await control.save_template(Template(None, "latency", "latency", 1))
+        template_id = await control.save_template(Template(None, name, name, 1))
         return await control.save_endpoint(
             Endpoint(
                 None,
-                "latency",
+                name,
                 template_id,
                 gpu_ids="AMPERE_16",
                 gpu_count=1,
                 workers_min=1,
-                workers_max=1,
+                workers_max=workers_max,
                 idle_timeout_s=60,
                 execution_timeout_ms=0,
                 scaler=Scaler.QUEUE_DELAY,

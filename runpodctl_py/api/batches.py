@@ -214,11 +214,11 @@ class NativeBatches:
         """Return the newest batches of the endpoint; their list has no documented form."""
         answer = await self._transport.get(self._path(), {"limit": LARGEST_PAGE})
         listed = answer.body.get("batches")
-        found = []
-        for each in listed if isinstance(listed, list) else []:
-            if isinstance(each, dict) and isinstance(each.get("id"), str):
-                found.append(_batch_of(each))
-        return found
+        return [
+            _batch_of(each)
+            for each in (listed if isinstance(listed, list) else [])
+            if isinstance(each, dict) and isinstance(each.get("id"), str)
+        ]
 
     async def _post(self, path: str, body: JsonObject, *, is_repeatable: bool = False) -> None:
         try:
@@ -272,7 +272,8 @@ def _request_of(body: JsonObject, batch: NativeBatch) -> BatchRequest:
     if not isinstance(request_id, str) or not isinstance(said, str):
         raise ServerError("RunPod lists something that is not a request of a batch")
     if batch.status is BatchStatus.DRAFT:
-        return BatchRequest(request_id, False, None, body.get("input"), "input" in body)
+        has_payload = "input" in body
+        return BatchRequest(request_id, payload=body.get("input"), has_payload=has_payload)
     status = JobStatus.parse(said)
     is_whole = status is not JobStatus.COMPLETED or "output" in body
     job = _job_of(request_id, status, body, batch) if status.is_final and is_whole else None

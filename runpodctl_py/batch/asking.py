@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from runpodctl_py.api.types import Job
     from runpodctl_py.batch.pace import Pace
     from runpodctl_py.batch.patience import Patience
+    from runpodctl_py.batch.tally import Tally
     from runpodctl_py.clock import Clock
 
 _LONG_HOLD_S = 50.0
@@ -38,20 +39,27 @@ class Asking:
         pace: How often, and how often at once, it may be asked.
         at_once: How many questions may be held; the rest of the limit is for others.
         patience: How long an outage is waited out.
+        tally: Told of each request.
         clock: For measuring and waiting.
     """
 
-    def __init__(
-        self, endpoint: Serverless, pace: Pace, at_once: int, patience: Patience, clock: Clock
+    def __init__(  # noqa: PLR0917 - one of each.
+        self,
+        endpoint: Serverless,
+        pace: Pace,
+        at_once: int,
+        patience: Patience,
+        tally: Tally,
+        clock: Clock,
     ) -> None:
         self._endpoint = endpoint
         self._pace = pace
         # Who has had its turn is the last in the queue.
         self._turns = asyncio.Semaphore(at_once)
         self._patience = patience
+        self._tally = tally
         self._clock = clock
         self._misbehaviours = 0
-        self.requests = 0
 
     async def until_final(self, job_id: str) -> Job:
         """Return a job when it has ended.
@@ -94,7 +102,7 @@ class Asking:
         hold_s = _TURN_S if self._turns.locked() else _LONG_HOLD_S
         asked_s = self._clock.now_s()
         async with self._pace.request():
-            self.requests += 1
+            self._tally.requests += 1
             job = await self._endpoint.status_sync(job_id, round(hold_s * 1000))
         if not job.status.is_final and self._clock.now_s() - asked_s < hold_s * _HONEST_HOLD:
             self._misbehaviours += 1
@@ -102,5 +110,5 @@ class Asking:
 
     async def _status(self, job_id: str) -> Job:
         async with self._pace.request():
-            self.requests += 1
+            self._tally.requests += 1
             return await self._endpoint.status(job_id, tries=1)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from runpodctl_py.batch.row import RowResult
 from runpodctl_py.batch.saving import Attempt, result_of
+from runpodctl_py.batch.stock import result_in
 from runpodctl_py.jobs.ledger import State
 from runpodctl_py.jobs.notes import home_of
 
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
     from runpodctl_py.in_groups import InGroups
     from runpodctl_py.jobs.collect import Summary
     from runpodctl_py.jobs.ledger import Home, Ledger, Scribe
-
-_EXPIRED = "RunPod does not know the job any more: its result was not fetched in time"
 
 
 class Homecoming:
@@ -86,25 +85,30 @@ class Homecoming:
         await self._scribe.write(note)
 
     async def expired(self, attempt: Attempt) -> None:
-        """Note that RunPod has dropped a row's result before we had it."""
-        await self._scribe.write(lambda ledger: ledger.expired(attempt.key))
-        await self._lost(attempt, State.EXPIRED, _EXPIRED)
+        """Note that RunPod has dropped a row's result before we had it, or all of it."""
+
+        def note(ledger: Ledger) -> RowResult:
+            ledger.expired(attempt.key)
+            return result_in(ledger, attempt.key)
+
+        await self._end(await self._scribe.write(note))
 
     async def refused(self, attempt: Attempt, why: str) -> None:
         """Note that RunPod does not take a row; the ledger knows."""
-        await self._lost(attempt, State.NOT_SENT, why)
-
-    async def _lost(self, attempt: Attempt, state: State, error: str) -> None:
-        result = RowResult(
-            line=attempt.line,
-            name=attempt.name,
-            key=attempt.key,
-            job_id=attempt.job_id or None,
-            state=state,
-            is_success=False,
-            error=error,
-            attempts=attempt.number,
+        await self._end(
+            RowResult(
+                line=attempt.line,
+                name=attempt.name,
+                key=attempt.key,
+                job_id=None,
+                state=State.NOT_SENT,
+                is_success=False,
+                error=why,
+                attempts=attempt.number,
+            )
         )
+
+    async def _end(self, result: RowResult) -> None:
         await self._lines.add(result)
         self._take(result)
 

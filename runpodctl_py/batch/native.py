@@ -14,7 +14,6 @@ about what one wave's running jobs cost. Rows that were dropped count as not sen
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -42,7 +41,7 @@ if TYPE_CHECKING:
     from runpodctl_py.batch.saving import Attempt
     from runpodctl_py.batch.tally import Tally
     from runpodctl_py.jobs.collect import Summary
-    from runpodctl_py.jobs.ledger import Batch, Ledger, Record
+    from runpodctl_py.jobs.ledger import Batch, Record
 
 _LOOK_S = 3.0
 """How often we look at the endpoint's workers, and whether the batch was cancelled."""
@@ -66,7 +65,7 @@ class NativeRunner:
         repeats: Which rows that have ended are sent once more.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 - one of each.
         self,
         batch: Batch,
         rows: Callable[[], Iterator[Row | BadRow]],
@@ -91,7 +90,9 @@ class NativeRunner:
         self._saving = asyncio.Semaphore(_SAVED_AT_ONCE)
         self._open: dict[str, Attempt] = {}
         self._followed: dict[int, str] = {}
+        self._follower_count = 0
         self._withdrawn: set[int] = set()
+        self._withdrawn_count = 0
         self._again: dict[str, tuple[Attempt, Job, Summary]] = {}
         self._again_since_s = 0.0
         self._kept_rows: dict[str, Row] = {}
@@ -125,11 +126,18 @@ class NativeRunner:
                 for attempt, job, summary in self._again.values():
                     await self._tools.homecoming.settle(attempt, job, summary)
                 looking.cancel()
+                stop = await self._reason()
         except* RunpodctlError as group:
             # They have the same cause, or the first one is as good as any.
             raise _first(group) from None
         finally:
             await self._uploading.finish()
+        return stop
+
+    async def _reason(self) -> Stop:
+        """Return why nothing more is handed over: a cap that left nothing behind is none."""
+        if self._stop is Stop.COST and not self._withdrawn_count and await self._waves.is_through():
+            return Stop.DONE
         return self._stop or self._waves.end or Stop.DONE
 
     # What was begun before.
@@ -179,9 +187,9 @@ class NativeRunner:
             if self._stop is None and self._has_rows():
                 if self._waves.room and len(self._followed) < MOST_ACTIVE:
                     return True
-                if not self._waves.room and not self._followed:
+                if not self._waves.room and not self._follower_count:
                     self._stop = Stop.COST
-            if not self._followed and (self._stop is not None or not self._has_rows()):
+            if not self._follower_count and (self._stop is not None or not self._has_rows()):
                 return False
             self._changed.clear()
             await self._changed.wait()
@@ -190,7 +198,7 @@ class NativeRunner:
         if self._waves.end is None:
             return True
         is_gathered = self._tools.clock.now_s() - self._again_since_s >= _GATHER_S
-        return bool(self._waves.waiting) and (is_gathered or not self._followed)
+        return bool(self._waves.waiting) and (is_gathered or not self._follower_count)
 
     async def _look(self) -> None:
         """Keep an eye on the workers, and on whether somebody cancels the batch."""
@@ -225,10 +233,13 @@ class NativeRunner:
                     return
                 if lost == _MOST_DRAFTS_LOST:
                     raise RefusedError(f"{exc}, and so were those before") from exc
+        if handed is None:
+            await self._heed_cancellation()
+            if self._stop is not None:
+                return
         for due in wave:
             self._again.pop(due.parent or "", None)
         if handed is None:
-            await self._heed_cancellation()
             return
         self._open.update(handed.attempts)
         self._keep_rows(wave, handed.attempts.values())
@@ -249,6 +260,7 @@ class NativeRunner:
         self, tasks: asyncio.TaskGroup, natives: dict[int, str], job_ids: Iterable[str]
     ) -> None:
         self._followed |= natives
+        self._follower_count += 1
         self._tally.in_flight = len(self._open)
         tasks.create_task(self._follow(natives, list(job_ids)))
 
@@ -264,6 +276,7 @@ class NativeRunner:
                     tasks.create_task(self._land(self._open[job_id], None))
         for number in natives:
             del self._followed[number]
+        self._follower_count -= 1
         self._changed.set()
 
     async def _keep_cap(self) -> None:
@@ -303,6 +316,7 @@ class NativeRunner:
         await self._tools.scribe.write(
             lambda ledger: NativeRecords.of(ledger).withdraw(attempt.key)
         )
+        self._withdrawn_count += 1
         self._close(attempt)
 
     async def _land(self, attempt: Attempt, job: Job | None) -> None:
@@ -316,8 +330,9 @@ class NativeRunner:
             return
         async with self._saving:
             summary = await home.saved(attempt, job)
-            if not await self._goes_again(attempt, job, summary):
-                await home.settle(attempt, job, summary)
+        # Not inside: what is written down at the same time is one commit.
+        if not await self._goes_again(attempt, job, summary):
+            await home.settle(attempt, job, summary)
         self._close(attempt)
         await self._keep_cap()
 
@@ -342,28 +357,6 @@ class NativeRunner:
         self._kept_rows.pop(attempt.key, None)
         self._tally.in_flight = len(self._open)
         self._changed.set()
-
-
-async def cancel_native(ledger: Ledger, batches: NativeBatches, batch_id: str) -> int:
-    """Have RunPod cancel what it has of a batch and has not begun; what runs may finish.
-
-    Say first in the ledger that the batch is cancelled: then nothing more is finalized.
-
-    Args:
-        ledger: Where the batch is written down.
-        batches: RunPod's batches of its endpoint.
-        batch_id: The batch.
-
-    Returns:
-        How many batches of RunPod's were cancelled.
-    """
-    records = NativeRecords.of(ledger).unfinished(batch_id)
-    native_ids = [each.native_id for each in records if each.native_id is not None]
-    for native_id in native_ids:
-        # It may be gone already.
-        with suppress(NotFoundError, RefusedError):
-            await batches.cancel(native_id)
-    return len(native_ids)
 
 
 def _first(group: BaseExceptionGroup[RunpodctlError]) -> RunpodctlError:

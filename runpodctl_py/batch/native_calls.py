@@ -47,7 +47,7 @@ class SureBatches:
         batches: The calls.
         patience: How long an outage is waited out.
         clock: For waiting.
-        tally: Counts how often RunPod had no room.
+        tally: Counts the requests, and how often RunPod had no room.
     """
 
     def __init__(
@@ -162,6 +162,7 @@ class SureBatches:
             NotFoundError: RunPod does not know the batch (any more).
         """
         while True:
+            self._tally.requests += 1
             try:
                 found = await self._batches.page(batch, offset, limit)
             except RateLimitedError:
@@ -194,6 +195,7 @@ class SureBatches:
         """Repeat what had no effect for sure."""
         pause_s = _FIRST_PAUSE_S
         while True:
+            self._tally.requests += 1
             try:
                 answer = await call()
             except AnswerLostError:

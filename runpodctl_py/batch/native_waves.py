@@ -79,6 +79,10 @@ class Waves:
         """Have rows sent before the file's next ones: they failed, or were not sent after all."""
         self._first.extend(rows)
 
+    async def is_through(self) -> bool:
+        """Tell whether every row of the file had its turn."""
+        return await self._peek() is None and self._end is Stop.DONE
+
     async def next(self) -> list[Due]:
         """Take the rows of the next wave; there are none at the end."""
         wave: list[Due] = []

@@ -19,7 +19,7 @@ _PAUSE_PER_SILENCE = 0.25
 
 
 class Patience:
-    """How long there was no answer to anything, and what to do about it.
+    """How long requests have gone without any answer, and what to do about it.
 
     Args:
         clock: For measuring and waiting.
@@ -29,11 +29,12 @@ class Patience:
     def __init__(self, clock: Clock, limit_s: float) -> None:
         self._clock = clock
         self._limit_s = limit_s
-        self._answered_s = clock.now_s()
+        # While a question is held, there is nothing to answer: an outage begins with its error.
+        self._failing_since_s: float | None = None
 
     def answered(self) -> None:
         """Note that RunPod is there."""
-        self._answered_s = self._clock.now_s()
+        self._failing_since_s = None
 
     async def wait(self, error: NetworkError) -> None:
         """Wait a while before the next try; longer, the longer it lasts, and not all at once.
@@ -41,7 +42,10 @@ class Patience:
         Raises:
             NetworkError: The error, if it has lasted for too long.
         """
-        silent_s = self._clock.now_s() - self._answered_s
+        now_s = self._clock.now_s()
+        if self._failing_since_s is None:
+            self._failing_since_s = now_s
+        silent_s = now_s - self._failing_since_s
         if silent_s > self._limit_s:
             raise error
         pause_s = min(max(_SHORTEST_PAUSE_S, silent_s * _PAUSE_PER_SILENCE), _LONGEST_PAUSE_S)

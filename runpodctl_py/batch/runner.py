@@ -137,6 +137,7 @@ class Runner:
         self._flights: set[asyncio.Task[Job | None]] = set()
         self._landed = asyncio.Event()
         self._missing = asyncio.Event()
+        self._searching = asyncio.Lock()
         if tally.unknown:
             self._missing.set()
         self._stop: Stop | None = None
@@ -174,7 +175,8 @@ class Runner:
             raise _first(group) from None
         finally:
             await self._tools.sending.finish()
-        return stop
+        # It may have been cancelled when everything was sent.
+        return self._stop or stop
 
     # Which rows.
 
@@ -196,30 +198,34 @@ class Runner:
 
     async def _look_for_lost(self, tasks: asyncio.TaskGroup) -> int:
         """Follow the jobs whose answers were lost and that are there after all; count them."""
-        if not self._tally.unknown:
-            return 0
-        while True:
-            try:
-                return await self._found(tasks)
-            except NetworkError as exc:
-                await self._tools.patience.wait(exc)
+        # One look at a time: two would find the same job, and end in the middle of each other.
+        async with self._searching:
+            while self._tally.unknown:
+                try:
+                    return await self._found(tasks)
+                except NetworkError as exc:
+                    await self._tools.patience.wait(exc)
+        return 0
 
     async def _found(self, tasks: asyncio.TaskGroup) -> int:
         count = 0
         lost = self._tools.lost()
-        for record in await self._tools.scribe.write(self._lost_records):
-            if (job := await lost.find(record)) is None:
+        records = await self._tools.scribe.write(self._lost_records)
+        # Not those that are to be sent once more, nor those whose sender has not heard of it yet.
+        unknown = set(self._tally.unknown)
+        for record in records:
+            name = record.intent.row or ""
+            if name not in unknown or (job := await lost.find(record)) is None:
                 continue
             count += 1
-            self._tally.unknown.remove(record.intent.row or "")
+            self._tally.unknown.remove(name)
             attempt = await self._attempt_of(record)
             self._fly(tasks, self._follow(replace(attempt, job_id=job.job_id), None))
         self._tools.patience.answered()
         return count
 
     def _lost_records(self, ledger: Ledger) -> list[Record]:
-        rows = ledger.batches.rows(self._batch.batch_id, "state = 'unknown'")
-        return [each for each in rows if not self._repeats(each)]
+        return list(ledger.batches.rows(self._batch.batch_id, "state = 'unknown'"))
 
     def _left_in_flight(self, ledger: Ledger) -> list[Record]:
         condition = "saved_at IS NULL AND job_id IS NOT NULL AND state != 'expired'"
@@ -294,6 +300,7 @@ class Runner:
             )
             if batch.state is BatchState.CANCELLED:
                 self._stop = Stop.CANCELLED
+                self._tools.sending.stop()
                 self._landed.set()
             try:
                 self._tally.health = await self._tools.endpoint.health(tries=1)
@@ -338,7 +345,7 @@ class Runner:
         """Run a row, and return the job that ended, if one did."""
         attempt = Attempt(line=row.line, name=row.name, key="", job_id="", number=number)
         try:
-            key, job = await self._tools.sending.send(row, parent)
+            sent = await self._tools.sending.send(row, parent)
         except AnswerLostError as exc:
             self._tally.unknown.append(row.name)
             self._tally.troubles.add(row.name, exc.message)
@@ -348,6 +355,9 @@ class Runner:
             refused = (await self._attempts([row]))[row.name]
             await self._tools.homecoming.refused(replace(attempt, key=refused.key), exc.message)
             return None
+        if sent is None:
+            return None
+        key, job = sent
         return await self._follow(replace(attempt, key=key, job_id=job.job_id), row)
 
     async def _follow(self, attempt: Attempt, row: Row | None) -> Job | None:
@@ -359,7 +369,7 @@ class Runner:
             await home.expired(attempt)
             return None
         summary = await home.saved(attempt, job)
-        if attempt.number <= self._limits.retries and is_worth_retrying(job, summary):
+        if self._may_repeat(attempt) and is_worth_retrying(job, summary):
             row = row or await self._row_of(attempt)
             if row is not None:
                 await home.leave(attempt, job, summary)
@@ -367,6 +377,11 @@ class Runner:
                 return await self._send_and_follow(row, attempt.key, attempt.number + 1)
         await home.settle(attempt, job, summary)
         return job
+
+    def _may_repeat(self, attempt: Attempt) -> bool:
+        return (
+            attempt.number <= self._limits.retries and self._stop is None and self._may_cost_more()
+        )
 
     async def _row_of(self, attempt: Attempt) -> Row | None:
         """Return a row that was sent before us, unless what was sent is not known in whole."""

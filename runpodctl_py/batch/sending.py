@@ -58,8 +58,13 @@ class Sending:
         self._patience = patience
         self._tally = tally
         self._underway: set[asyncio.Task[tuple[str, Job]]] = set()
+        self._is_stopped = False
 
-    async def send(self, row: Row, parent: str | None) -> tuple[str, Job]:
+    def stop(self) -> None:
+        """Begin to send nothing more: whose turn comes from now on is left unsent."""
+        self._is_stopped = True
+
+    async def send(self, row: Row, parent: str | None) -> tuple[str, Job] | None:
         """Send a row when it is its turn; what RunPod surely did not take, once more.
 
         Args:
@@ -67,7 +72,7 @@ class Sending:
             parent: The ledger's key of the attempt that this one repeats.
 
         Returns:
-            The ledger's key of this attempt, and the job.
+            The ledger's key of this attempt, and the job; None if it was left unsent.
 
         Raises:
             AnswerLostError: It was sent, and nobody knows what became of it.
@@ -77,6 +82,9 @@ class Sending:
         while True:
             try:
                 async with self._pace.request():
+                    if self._is_stopped:
+                        return None
+                    self._tally.requests += 1
                     found = await self._undisturbed(row, parent)
             except AnswerLostError:
                 raise

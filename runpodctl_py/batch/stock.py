@@ -23,6 +23,13 @@ if TYPE_CHECKING:
 
 RESULTS = "results.jsonl"
 """The file of a batch's results, in its folder."""
+_WORDS = {
+    State.EXPIRED: "RunPod does not know the job any more: its result was not fetched in time",
+    State.CANCELLED: "The job was cancelled",
+}
+"""What is said of a row of which nobody else said anything."""
+_GROUP = 500
+"""Lines that are put back are safe after as many, rather than after each."""
 _WITHOUT_RESULT = frozenset({State.EXPIRED, State.NOT_SENT})
 
 
@@ -32,11 +39,12 @@ class _Known:
 
     Args:
         current: Of all of these.
-        unsaved: Of those whose results are not on our disk as far as the ledger knows.
+        unsaved: Of those whose results are not on our disk as far as the ledger knows; with what
+            they have cost, if they have ended before.
     """
 
     current: set[str] = field(default_factory=set)
-    unsaved: set[str] = field(default_factory=set)
+    unsaved: dict[str, float] = field(default_factory=dict)
 
 
 def take_stock(
@@ -67,11 +75,15 @@ def take_stock(
         told.add(result.key)
         if result.key in known.unsaved:
             _adopt(ledger, result)
-    for key in known.current - known.unsaved - told:
-        result = _result_in(ledger, batch.batch_id, key)
-        file.append([result])
-        tally.take(result)
-    tally.cost_usd = ledger.batches.counts(batch.batch_id).cost_usd
+    missing = [*(known.current - known.unsaved.keys() - told)]
+    for start in range(0, len(missing), _GROUP):
+        results = [result_in(ledger, key) for key in missing[start : start + _GROUP]]
+        file.append(results)
+        for result in results:
+            tally.take(result)
+    # What is brought home again is counted again.
+    again_usd = sum(cost for key, cost in known.unsaved.items() if key not in told)
+    tally.cost_usd = ledger.batches.counts(batch.batch_id).cost_usd - again_usd
     tally.kept = tally.ended
 
 
@@ -85,7 +97,7 @@ def _known(batch_id: str, ledger: Ledger, tally: Tally, is_due: Callable[[Record
             continue
         known.current.add(record.key)
         if record.saved_at is None and record.state not in _WITHOUT_RESULT:
-            known.unsaved.add(record.key)
+            known.unsaved[record.key] = record.cost_usd or 0.0
     return known
 
 
@@ -111,7 +123,7 @@ def _adopt(ledger: Ledger, result: RowResult) -> None:
         )
 
 
-def _result_in(ledger: Ledger, batch_id: str, key: str) -> RowResult:
+def result_in(ledger: Ledger, key: str) -> RowResult:
     """Return what the ledger knows of a row's result; secrets in its output are left out there."""
     record = ledger.record(key)
     name = record.intent.row or ""
@@ -128,6 +140,6 @@ def _result_in(ledger: Ledger, batch_id: str, key: str) -> RowResult:
         worker_id=record.worker_id,
         files=ledger.files(key),
         output=ledger.output(key),
-        error=record.error,
-        attempts=ledger.batches.attempt_count(batch_id, name),
+        error=record.error or _WORDS.get(record.state),
+        attempts=ledger.batches.attempt_count(record.intent.batch_id or "", name),
     )

@@ -27,6 +27,7 @@ class Tally:
         unknown: Rows of which nobody knows whether RunPod took them, by name.
         sent: How many jobs this run has sent.
         repeated: How many of these were a failed row's next attempt.
+        requests: How many requests this run has made, for jobs and about jobs.
         limited: How often RunPod said that we are too fast.
         cost_usd: About what all attempts have cost, as far as prices are known.
         costs: How many attempts that is the sum of, in this run.
@@ -44,6 +45,7 @@ class Tally:
     unknown: list[str] = field(default_factory=list)
     sent: int = 0
     repeated: int = 0
+    requests: int = 0
     limited: int = 0
     cost_usd: float = 0.0
     costs: int = 0

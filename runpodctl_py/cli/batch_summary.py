@@ -97,6 +97,7 @@ def summary_document(
         "left": tally.left,
         "sent": tally.sent,
         "repeated": tally.repeated,
+        "requests": tally.requests,
         "rate_limited": tally.limited,
         "elapsed_s": round(elapsed_s, 3),
         "rate_per_s": round(_rate_per_s(tally, elapsed_s), 3),

@@ -94,7 +94,7 @@ async def opened_tools(  # noqa: PLR0917 - one of each.
         endpoint=endpoint,
         scribe=scribe,
         sending=Sending(batch, endpoint, scribe, Pace(allowed.run, clock), patience, tally),
-        asking=Asking(endpoint, Pace(allowed.status, clock), held, patience, clock),
+        asking=Asking(endpoint, Pace(allowed.status, clock), held, patience, tally, clock),
         homecoming=Homecoming(saving, lines, scribe, tally, tell),
         lost=lambda: LostJobs(context.ledger, endpoint),
         patience=patience,

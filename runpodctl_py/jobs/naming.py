@@ -11,7 +11,6 @@ import email.utils
 import re
 import unicodedata
 from functools import lru_cache
-from pathlib import PurePosixPath
 from urllib.parse import unquote, urlsplit
 
 MANIFEST_SUFFIX = ".job.json"
@@ -28,6 +27,8 @@ _RESERVED = re.compile(
     r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³])\s*(\.|$)", re.IGNORECASE
 )
 _MANIFEST_ENDING = re.compile(r"\.job(\.json)$", re.IGNORECASE)
+# Most names: nothing has to be done for them, and a batch has thousands.
+_PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}(\.[A-Za-z0-9]{1,10})?", re.ASCII)
 _WORD = re.compile(r"[A-Z]?[a-z]+[0-9]*|[A-Z0-9]+|[^\W_]+")
 _SPACES = " \u00a0\u1680\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000"
 _ES_PLURALS = ("sses", "shes", "ches", "xes", "zes")
@@ -43,6 +44,8 @@ def safe_name(proposed: str, *, default: str = "output") -> str:
         proposed: What somebody called the file; only what follows the last separator counts.
         default: What to fall back on if nothing of that can be kept; itself a safe name.
     """
+    if _PLAIN.fullmatch(proposed) and not _RESERVED.match(proposed):
+        return proposed
     name = _clean(re.split(r"[/\\]", proposed.rstrip("/\\"))[-1]) or default
     if _RESERVED.match(name):
         name = f"_{name}"
@@ -72,6 +75,8 @@ def extension_in(name: str) -> str:
 
 def collision_key(name: str) -> str:
     """Return what two names share if some file system takes them for the same file."""
+    if name.isascii():
+        return name.lower()
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
 
 
@@ -136,9 +141,9 @@ def _clean(text: str) -> str:
 
 def _split(name: str) -> tuple[str, str]:
     """Split off the extension; a very long one is none."""
-    path = PurePosixPath(name)
-    is_extension = len(path.suffix) <= _LONGEST_EXTENSION
-    return (path.stem, path.suffix) if is_extension else (name, "")
+    dot = name.rfind(".")
+    is_extension = 0 < dot < len(name) - 1 and len(name) - dot <= _LONGEST_EXTENSION
+    return (name[:dot], name[dot:]) if is_extension else (name, "")
 
 
 def _fitted(stem: str, ending: str) -> str:

@@ -275,9 +275,9 @@ def _content_type(name: str, kind: Kind | None, declared: str | None) -> str:
 
 async def _in_thread(work: Callable[[], _Result]) -> _Result:
     """Run blocking work in a thread; a cancellation first lets it finish, so it can clean up."""
-    task = asyncio.ensure_future(asyncio.to_thread(work))
+    done = asyncio.get_running_loop().run_in_executor(None, work)
     try:
-        return await asyncio.shield(task)
+        return await asyncio.shield(done)
     except asyncio.CancelledError:
-        await asyncio.wait([task])
+        await asyncio.wait([done])
         raise

@@ -147,6 +147,7 @@ class NativeRecords:
             (State.NOT_SENT, self._now(), value),
         )
         sql.execute(
-            f"UPDATE job SET state = ?, error = ?, job_id = NULL, owner = NULL WHERE {which}",  # noqa: S608 - our own words.
+            "UPDATE job SET state = ?, error = ?, job_id = NULL, owner = NULL,"  # noqa: S608 - our own words.
+            f" native_batch = NULL WHERE {which}",
             (State.NOT_SENT, _WITHDRAWN, value),
         )
