@@ -7,6 +7,7 @@ and write the file it returns. The official client is used as its page shows it,
 `run`, then `output`, which asks once a second. Ours also judges the file before, writes every job
 down, appends results.jsonl and writes results.csv. The server has one core, the client the other.
 From completion to file: from the moment RunPod has the result until the file's time stamp.
+Ours is measured with status-sync, where RunPod holds the question, and without it.
 The aims: three times the official client's jobs/s, at half its processor time per job.
 """
 
@@ -23,20 +24,24 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from emulator import local_runpod, pin
+import httpx
+from emulator import Server, local_runpod, pin
 from latency import make_endpoint
 from load import Result
 
 from runpodctl_py.emulator.config import Simulation
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 ROWS = 2000
 AT_ONCE = 200
-WORKERS = 8
+WORKERS = 7
 _SDK = "sdk"
 _PROFILED = "profiled"
 
@@ -142,6 +147,18 @@ def command_line(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "runpodctl_py", "batch", "run", *arguments, "--json"]
 
 
+@contextmanager
+def faults(server: Server, *wanted: str) -> Iterator[None]:
+    """Let things go wrong at the local RunPod for a while."""
+    key = {"Authorization": f"Bearer {server.token}"}
+    with httpx.Client(base_url=f"{server.url}/_local", headers=key) as local:
+        local.put("/faults", json={"faults": wanted}).raise_for_status()
+        try:
+            yield
+        finally:
+            local.delete("/faults").raise_for_status()
+
+
 def where_the_time_goes(profile: Path, rows: int) -> None:
     """Print the processor time of our main thread by the package that it was spent in."""
     spent: Counter[str] = Counter()
@@ -208,6 +225,9 @@ def main() -> None:
             f"{official.seconds / run.seconds:.1f} times its jobs/s at "
             f"{run.processor_s / official.processor_s:.2f} times its processor time per job"
         )
+        with faults(it, "status-sync:404"):
+            endpoint_id, out, command = ours("polled")
+            measured(command, out, books, endpoint_id, **env).show("the same, polling /status")
         endpoint_id, out, command = ours(_PROFILED)
         profile = folder / "profile"
         command[1:1] = ["-m", "cProfile", "-o", str(profile)]

@@ -202,13 +202,7 @@ class NativeBatches:
             answer = await self._transport.get(path, {"offset": offset, "limit": limit})
         except NotFoundError as exc:
             raise self._no_such_batch(exc) from exc
-        listed = answer.body.get("requests")
-        if not isinstance(listed, list):
-            raise ServerError("RunPod answered with something that is not a page of requests")
-        return Page(
-            tuple(_request_of(each, batch) for each in listed if isinstance(each, dict)),
-            answer.body.get("hasMore") is True,
-        )
+        return page_of(answer.body, batch)
 
     async def newest(self) -> list[NativeBatch]:
         """Return the newest batches of the endpoint; their list has no documented form."""
@@ -234,6 +228,21 @@ class NativeBatches:
             f"Endpoint {self._endpoint_id} has no such batch: {error.message}",
             hint="RunPod may have dropped it, or the endpoint is another one.",
         )
+
+
+def page_of(body: JsonObject, batch: NativeBatch) -> Page:
+    """Read a page of a batch's requests.
+
+    Raises:
+        ServerError: It is none.
+    """
+    listed = body.get("requests")
+    if not isinstance(listed, list):
+        raise ServerError("RunPod answered with something that is not a page of requests")
+    return Page(
+        tuple(_request_of(each, batch) for each in listed),
+        body.get("hasMore") is True,
+    )
 
 
 def _quoted(text: str) -> str:
@@ -267,7 +276,9 @@ def _batch_of(body: JsonObject) -> NativeBatch:
     )
 
 
-def _request_of(body: JsonObject, batch: NativeBatch) -> BatchRequest:
+def _request_of(body: JsonValue, batch: NativeBatch) -> BatchRequest:
+    if not isinstance(body, dict):
+        raise ServerError("RunPod lists something that is not a request of a batch")
     request_id, said = body.get("id"), body.get("status")
     if not isinstance(request_id, str) or not isinstance(said, str):
         raise ServerError("RunPod lists something that is not a request of a batch")

@@ -46,7 +46,7 @@ async def begin(
     if before is not None:
         context.output.note(f"Going on with batch {before.batch_id}, begun {_ago(before)}.")
         work = Work(context, before, order, source, running, nothing_again)
-        await work.run(examined.invalid)
+        await work.run()
         return
     batch_id = new_id()
     stem = source.path.stem if source.name != STDIN else STDIN
@@ -60,12 +60,13 @@ async def begin(
         source=source.path.absolute(),
         sha256=digest,
         total=examined.total,
+        invalid=examined.invalid,
         options=order.options(source),
         output_dir=directory.absolute(),
     )
     check_folder(directory)
     work = Work(context, batch, order, source, running, nothing_again, is_new=True)
-    await work.run(examined.invalid)
+    await work.run()
 
 
 async def go_on(
@@ -82,8 +83,7 @@ async def go_on(
     order = Order.of(batch)
     source = source_again(batch)
     check_unchanged(batch, source)
-    examined = examine(source, order.recipe(order.loaded_preset()))
-    await Work(context, batch, order, source, running, is_due).run(examined.invalid)
+    await Work(context, batch, order, source, running, is_due).run()
 
 
 def nothing_again(record: Record) -> bool:

@@ -15,6 +15,7 @@ from runpodctl_py.batch.recipe import Recipe
 from runpodctl_py.batch.source import FileFormat, Source
 from runpodctl_py.errors import LedgerError, RefusedError, UsageError
 from runpodctl_py.jobs.masking import masked
+from runpodctl_py.presets.assignments import Kind, parse_assignment
 
 if TYPE_CHECKING:
     from runpodctl_py.cli.context import Context
@@ -96,8 +97,7 @@ class Order:
 
     def options(self, source: Source) -> JsonObject:
         """Return what the ledger has to keep; never a secret."""
-        settings = list(self.settings)
-        kept = masked([*settings])
+        kept = [each for each in self.settings if not _holds_secret(each)]
         preset = self.preset
         if preset is not None and Path(preset).is_file():
             # It may go on in another folder.
@@ -108,8 +108,8 @@ class Order:
                 "task": self.task,
                 "preset": preset,
                 "maps": list(self.maps),
-                "settings": kept,
-                "is_whole": kept == settings,
+                "settings": [*map(_anywhere, kept)],
+                "is_whole": len(kept) == len(self.settings),
                 "skips_invalid": self.skips_invalid,
                 "is_native": self.is_native,
             },
@@ -127,6 +127,7 @@ class Order:
             self.preset,
             [*sorted(self.maps)],
             [*self.settings],
+            [*map(_digest_of_file, self.settings)],
             self.is_native,
             None if self.output_dir is None else self.output_dir.absolute(),
         )
@@ -151,6 +152,31 @@ def source_again(batch: Batch) -> Source:
         file_format=FileFormat(kept["format"]),
         delimiter=kept["delimiter"],
     )
+
+
+def _holds_secret(setting: str) -> bool:
+    """Tell whether a `--set` must not be written down; where a secret is to be read may be."""
+    given = parse_assignment(setting)
+    if given.kind is Kind.FILE:
+        return False
+    value: JsonObject = {given.field: given.value(None)}
+    return masked(value) != value
+
+
+def _anywhere(setting: str) -> str:
+    """Return a `--set` that means the same in any folder."""
+    given = parse_assignment(setting)
+    if given.kind is not Kind.FILE:
+        return setting
+    return f"{given.field}=@{Path(given.text).absolute()}"
+
+
+def _digest_of_file(setting: str) -> str | None:
+    """Return what tells the content that a `--set` takes from a file, if it does."""
+    given = parse_assignment(setting)
+    if given.kind is not Kind.FILE:
+        return None
+    return sha256(str(given.value(None)).encode()).hexdigest()
 
 
 def _spooled(ledger_path: Path) -> Path:

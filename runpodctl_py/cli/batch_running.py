@@ -34,6 +34,7 @@ from runpodctl_py.jobs.ledger import Batch, BatchState, State
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from runpodctl_py.batch.recipe import Recipe
     from runpodctl_py.batch.row import RowResult
@@ -69,25 +70,19 @@ class Work:
     repeats: Callable[[Record], bool]
     is_new: bool = False
 
-    async def run(self, invalid: int) -> None:
+    async def run(self) -> None:
         """Run it, and say what came of it.
-
-        Args:
-            invalid: How many of its rows cannot be sent.
 
         Raises:
             RunpodctlError: What the exit code should tell.
         """
         began_s = time.monotonic()
-        tally = Tally(self.batch.total, invalid)
+        tally = Tally(self.batch.total, self.batch.invalid)
         path = self.batch.output_dir / RESULTS
+        if self.is_new:
+            # Before it is written down: the same command again would take it for its own.
+            _check_free(path)
         with self._in_hand(), ResultsFile(path) as file:
-            if self.is_new and not file.is_empty:
-                raise ConflictError(
-                    f"{path} holds the results of another batch",
-                    hint="Choose another folder with --output-dir, or go on with that batch:  "
-                    "runpodctl-py batch list",
-                )
             self._ledger.settle()
             take_stock(self.batch, file, self._ledger, tally, self._is_due)
             try:
@@ -229,6 +224,21 @@ class Work:
     def _again(self, command: str, *options: str) -> str:
         words = " ".join((f"runpodctl-py batch {command} {self.batch.batch_id}", *options))
         return f"Go on:  {words}{self.context.file_flags}"
+
+
+def _check_free(path: Path) -> None:
+    """Make sure that a file of results is no other batch's.
+
+    Raises:
+        ConflictError: It is, or it is something else.
+    """
+    with ResultsFile(path) as file:
+        if not file.is_empty:
+            raise ConflictError(
+                f"{path} holds the results of another batch",
+                hint="Choose another folder with --output-dir, or go on with that batch:  "
+                "runpodctl-py batch list",
+            )
 
 
 async def _ended(task: asyncio.Task[None]) -> None:

@@ -56,6 +56,7 @@ class Batch:
         source: The file; what came from stdin is a file, too.
         sha256: Of the file's content.
         total: How many rows it has.
+        invalid: How many of them cannot be sent, and are left out.
         options: How a row becomes a job: what is needed to go on.
         output_dir: Where files and results go.
         state: Where it stands.
@@ -72,6 +73,7 @@ class Batch:
     source: Path
     sha256: str
     total: int
+    invalid: int = 0
     options: JsonObject = field(default_factory=dict)
     output_dir: Path
     state: BatchState = BatchState.OPEN
@@ -134,6 +136,7 @@ class Batches:
             "source": path_in(batch.source),
             "sha256": batch.sha256,
             "total": batch.total,
+            "invalid": batch.invalid,
             "options": json.dumps(batch.options),
             "output_dir": path_in(batch.output_dir),
             "state": batch.state,
@@ -298,6 +301,7 @@ def _batch(row: sqlite3.Row) -> Batch:
         source=path_out(row["source"]),
         sha256=row["sha256"],
         total=row["total"],
+        invalid=row["invalid"],
         options=json.loads(row["options"]),
         output_dir=path_out(row["output_dir"]),
         state=BatchState(row["state"]),

@@ -453,7 +453,7 @@ class Scene:
         with Ledger(self.ledger_path) as ledger:
             return ledger.batches.find(self.batch.batch_id).state
 
-    def run(  # noqa: PLR0913 - one for each thing that can be different.
+    def run(
         self,
         limits: Limits | None = None,
         *,
@@ -490,7 +490,10 @@ class Scene:
             if beside is not None:
                 loop.call_later(beside_at_s, beside, self)
             return await self._work(
-                limits or Limits(), tally, repeats, Window() if window is None else Window(1, window)
+                limits or Limits(),
+                tally,
+                repeats,
+                Window() if window is None else Window(1, window),
             )
 
         stop, error = None, None
@@ -552,9 +555,7 @@ class Scene:
         clock, endpoint = LoopClock(), serverless(self.runpod)
         patience = Patience(clock, self.patience_s)
         batch = self.batch
-        saving = Saving(
-            batch.output_dir, batch.batch_id, lambda: self.links, self.price_per_s_usd
-        )
+        saving = Saving(batch.output_dir, batch.batch_id, lambda: self.links, self.price_per_s_usd)
         saving.prepare()
         status = Pace(Limit(None, 400), clock)
         asking = Asking(endpoint, status, self.at_once, patience, tally, clock)

@@ -10,6 +10,7 @@ CREATE TABLE batch (
     source TEXT NOT NULL,
     sha256 TEXT NOT NULL,
     total INTEGER NOT NULL,
+    invalid INTEGER NOT NULL,
     options TEXT NOT NULL,
     output_dir TEXT NOT NULL,
     state TEXT NOT NULL,
