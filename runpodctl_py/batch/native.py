@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from runpodctl_py.batch.saving import Attempt
     from runpodctl_py.batch.tally import Tally
     from runpodctl_py.jobs.collect import Summary
-    from runpodctl_py.jobs.ledger import Batch, Record
+    from runpodctl_py.jobs.ledger import Batch, Ledger, Record
 
 _LOOK_S = 3.0
 """How often we look at the endpoint's workers, and whether the batch was cancelled."""
@@ -146,19 +146,23 @@ class NativeRunner:
         """Follow what is in flight from before, and give up drafts: nothing of them has run."""
         if not self._is_begun:
             return
-        batch_id = self._batch.batch_id
-        records = await self._tools.scribe.write(
-            lambda ledger: NativeRecords.of(ledger).unfinished(batch_id)
-        )
         followed = {}
-        for record in records:
+        for record in await self._tools.scribe.write(self._unfinished):
             if (native_id := await self._taken_up(record)) is not None:
                 followed[record.number] = native_id
-        for attempt in await self._walk.in_flight():
-            self._open[attempt.job_id] = attempt
+        self._open = {each.job_id: each for each in await self._walk.in_flight()}
+        elsewhere = set(self._open)
+        for number, native_id in followed.items():
+            job_ids = await self._tools.scribe.write(partial(_job_ids, number))
+            elsewhere.difference_update(job_ids)
+            self._start(tasks, job_ids, number, native_id)
+        if elsewhere:
+            # The batch that they were in is gone.
+            self._start(tasks, elsewhere)
         await self._keep_cap()
-        if followed or self._open:
-            self._start(tasks, followed, self._open)
+
+    def _unfinished(self, ledger: Ledger) -> list[NativeRecord]:
+        return NativeRecords.of(ledger).unfinished(self._batch.batch_id)
 
     async def _taken_up(self, record: NativeRecord) -> str | None:
         """Bring a batch of RunPod's to where it can be followed, if that is still to be done."""
@@ -243,7 +247,7 @@ class NativeRunner:
             return
         self._open.update(handed.attempts)
         self._keep_rows(wave, handed.attempts.values())
-        self._start(tasks, {handed.number: handed.native_id}, handed.attempts)
+        self._start(tasks, handed.attempts, handed.number, handed.native_id)
         # Another wave may have reached the cap meanwhile.
         await self._keep_cap()
 
@@ -257,24 +261,28 @@ class NativeRunner:
                 self._kept_rows[keys[due.row.name]] = due.row
 
     def _start(
-        self, tasks: asyncio.TaskGroup, natives: dict[int, str], job_ids: Iterable[str]
+        self,
+        tasks: asyncio.TaskGroup,
+        job_ids: Iterable[str],
+        number: int | None = None,
+        native_id: str = "",
     ) -> None:
-        self._followed |= natives
+        """Follow some jobs, which are in a batch of RunPod's or in none any more."""
+        if number is not None:
+            self._followed[number] = native_id
         self._follower_count += 1
         self._tally.in_flight = len(self._open)
-        tasks.create_task(self._follow(natives, list(job_ids)))
+        tasks.create_task(self._follow(list(job_ids), number, native_id))
 
-    async def _follow(self, natives: dict[int, str], job_ids: Sequence[str]) -> None:
-        """Bring home what some batches of RunPod's return, and what none of them lists."""
-        async with asyncio.TaskGroup() as tasks:
-            for number, native_id in natives.items():
-                land = partial(self._land_request, number)
-                tasks.create_task(self._following.follow(native_id, land))
+    async def _follow(self, job_ids: Sequence[str], number: int | None, native_id: str) -> None:
+        """Bring home what a batch of RunPod's returns, and ask for what it does not list."""
+        if number is not None:
+            await self._following.follow(native_id, partial(self._land_request, number))
         async with asyncio.TaskGroup() as tasks:
             for job_id in job_ids:
                 if job_id in self._open:
                     tasks.create_task(self._land(self._open[job_id], None))
-        for number in natives:
+        if number is not None:
             del self._followed[number]
         self._follower_count -= 1
         self._changed.set()
@@ -357,6 +365,10 @@ class NativeRunner:
         self._kept_rows.pop(attempt.key, None)
         self._tally.in_flight = len(self._open)
         self._changed.set()
+
+
+def _job_ids(number: int, ledger: Ledger) -> list[str]:
+    return NativeRecords.of(ledger).job_ids(number)
 
 
 def _first(group: BaseExceptionGroup[RunpodctlError]) -> RunpodctlError:

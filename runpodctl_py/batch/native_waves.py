@@ -68,10 +68,10 @@ class Waves:
         left_usd = cap - tally.cost_usd - tally.in_flight * tally.mean_cost_usd
         if left_usd <= 0:
             return 0
-        if not tally.costs and not tally.kept:
-            return 0 if tally.in_flight else FIRST_WAVE
         if not tally.mean_cost_usd:
-            return MOST_REQUESTS
+            # Jobs may be too short to tell, in RunPod's whole seconds: twice as many will.
+            known = tally.costs + tally.kept
+            return 0 if tally.in_flight else min(max(FIRST_WAVE, known), MOST_REQUESTS)
         rows = math.ceil(left_usd / tally.mean_cost_usd)
         return min(rows, max(FIRST_WAVE, rows // 2), MOST_REQUESTS)
 

@@ -68,25 +68,25 @@ class Walk:
 
     async def in_flight(self) -> list[Attempt]:
         """Return what was sent before and has no result on our disk."""
-        if not self._is_begun:
-            return []
-        return [await self.attempt_of(each) for each in await self._scribe.write(self._unsaved)]
+        return await self._scribe.write(self._unsaved) if self._is_begun else []
 
-    def _unsaved(self, ledger: Ledger) -> list[Record]:
+    def _unsaved(self, ledger: Ledger) -> list[Attempt]:
         condition = "saved_at IS NULL AND job_id IS NOT NULL AND state != 'expired'"
-        return list(ledger.batches.rows(self._batch_id, condition))
+        rows = ledger.batches.rows(self._batch_id, condition)
+        return [self._attempt(ledger, each) for each in rows]
 
     async def attempt_of(self, record: Record) -> Attempt:
         """Return an attempt that the ledger knows."""
+        return await self._scribe.write(lambda ledger: self._attempt(ledger, record))
+
+    def _attempt(self, ledger: Ledger, record: Record) -> Attempt:
         name = record.intent.row or ""
         return Attempt(
             line=record.intent.line or 0,
             name=name,
             key=record.key,
             job_id=record.job_id or "",
-            number=await self._scribe.write(
-                lambda ledger: ledger.batches.attempt_count(self._batch_id, name)
-            ),
+            number=ledger.batches.attempt_count(self._batch_id, name),
         )
 
     async def next_number(self, before: Record | None) -> int:

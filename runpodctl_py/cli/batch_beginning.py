@@ -9,7 +9,7 @@ from runpodctl_py.api.types import JobRequest
 from runpodctl_py.batch.opening import check_unchanged, digest_of, examine, new_id
 from runpodctl_py.cli.batch_ordering import STDIN, Order, source_again
 from runpodctl_py.cli.batch_running import Work
-from runpodctl_py.cli.batch_words import counted
+from runpodctl_py.cli.batch_words import counted, money_text
 from runpodctl_py.cli.context import endpoint_id
 from runpodctl_py.cli.durations import ago_text
 from runpodctl_py.cli.prices import preset_price_usd
@@ -44,7 +44,7 @@ async def begin(
         _show_dry_run(context, where, examined, before, preset)
         return
     if before is not None:
-        context.output.note(f"Going on with batch {before.batch_id}, begun {_ago(before)}.")
+        _introduce(context, before, running, f"begun {_ago(before)}")
         work = Work(context, before, order, source, running, nothing_again)
         await work.run()
         return
@@ -65,6 +65,7 @@ async def begin(
         output_dir=directory.absolute(),
     )
     check_folder(directory)
+    _introduce(context, batch, running, "new")
     work = Work(context, batch, order, source, running, nothing_again, is_new=True)
     await work.run()
 
@@ -83,6 +84,7 @@ async def go_on(
     order = Order.of(batch)
     source = source_again(batch)
     check_unchanged(batch, source)
+    _introduce(context, batch, running, f"begun {_ago(batch)}")
     await Work(context, batch, order, source, running, is_due).run()
 
 
@@ -171,6 +173,22 @@ def _show_dry_run(
         }
     )
     context.output.note("Nothing was sent.")
+
+
+def _introduce(context: Context, batch: Batch, running: Running, since: str) -> None:
+    """Say what is about to be run, where, and for how much."""
+    valid = "all valid" if not batch.invalid else f"{counted(batch.invalid, 'row')} left out"
+    where = f"{batch.preset} ({batch.endpoint_id})" if batch.preset else batch.endpoint_id
+    parts = [
+        f"{batch.options['name']}   {counted(batch.total, 'row')}, {valid}",
+        f"endpoint {where}",
+        f"batch {batch.batch_id}, {since}",
+    ]
+    if running.max_cost is not None:
+        parts.append(f"at most {money_text(running.max_cost)}")
+    context.output.note(" · ".join(parts))
+    if context.output.draws:
+        context.output.note()
 
 
 def _ago(batch: Batch) -> str:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import gc
 import time
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack, ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from runpodctl_py.batch.lines import document_of
@@ -20,6 +21,7 @@ from runpodctl_py.batch.runner import Limits, Runner, Stop
 from runpodctl_py.batch.spreadsheet import write_csv
 from runpodctl_py.batch.stock import RESULTS, take_stock
 from runpodctl_py.batch.tally import Tally
+from runpodctl_py.cli.batch_leaving import leaving
 from runpodctl_py.cli.batch_summary import show_summary, summary_document
 from runpodctl_py.cli.batch_tools import opened_tools
 from runpodctl_py.cli.batch_view import batch_view
@@ -28,6 +30,7 @@ from runpodctl_py.errors import (
     ConflictError,
     InterruptedRunError,
     JobCancelledError,
+    NotFoundError,
     RunpodctlError,
 )
 from runpodctl_py.jobs.ledger import Batch, BatchState, State
@@ -88,10 +91,19 @@ class Work:
             try:
                 stop = await self._run(tally, file)
             except asyncio.CancelledError:
+                # Nobody here follows it any more, and it goes on.
+                tally.in_flight = self._in_flight
                 error = self._told(tally, None, time.monotonic() - began_s)
                 raise error or InterruptedRunError("Interrupted") from None
+            except NotFoundError:
+                raise
+            except RunpodctlError as exc:
+                exc.hint = "\n".join(filter(None, (exc.hint, self._again("resume"))))
+                raise
             write_csv(self.batch.output_dir / "results.csv", file.in_input_order())
-            if stop is Stop.DONE and not tally.left:
+            if self._is_cancelled:
+                stop = Stop.CANCELLED
+            elif stop is Stop.DONE and not tally.left:
                 self._ledger.batches.move(self.batch.batch_id, BatchState.DONE)
         error = self._told(tally, stop, time.monotonic() - began_s)
         if error is not None:
@@ -100,6 +112,16 @@ class Work:
     @property
     def _ledger(self) -> Ledger:
         return self.context.ledger
+
+    @property
+    def _is_cancelled(self) -> bool:
+        batch = self._ledger.batches.find(self.batch.batch_id)
+        return batch.state is BatchState.CANCELLED
+
+    @property
+    def _in_flight(self) -> int:
+        states = self._ledger.batches.counts(self.batch.batch_id).states
+        return states.get(State.QUEUED, 0) + states.get(State.RUNNING, 0)
 
     def _is_due(self, record: Record) -> bool:
         return record.state is State.NOT_SENT or self.repeats(record)
@@ -132,17 +154,22 @@ class Work:
         gc.freeze()
         gc.set_threshold(_COLLECTED_AFTER)
         async with AsyncExitStack() as stack:
+            drawn = ExitStack()
+            stack.enter_context(leaving(partial(self._say_last, drawn)))
             tools = await opened_tools(
                 stack, self.context, self.batch, running, file, tally, self._tell_row
             )
-            with batch_view(
-                output,
-                self.batch.batch_id,
-                tally,
-                clock=tools.clock,
-                max_cost_usd=running.max_cost,
-                limit=running.limit,
-            ) as view:
+            with drawn:
+                view = drawn.enter_context(
+                    batch_view(
+                        output,
+                        self.batch.batch_id,
+                        tally,
+                        clock=tools.clock,
+                        max_cost_usd=running.max_cost,
+                        limit=running.limit,
+                    )
+                )
                 beat = asyncio.create_task(view.keep())
                 stack.push_async_callback(_ended, beat)
                 runner = Runner(
@@ -159,6 +186,10 @@ class Work:
     @property
     def _recipe(self) -> Recipe:
         return self.order.recipe(self.order.loaded_preset())
+
+    def _say_last(self, drawn: ExitStack) -> None:
+        drawn.close()
+        self.context.output.error(InterruptedRunError("Interrupted", hint=self._again("resume")))
 
     def _tell_row(self, result: RowResult) -> None:
         if self.context.output.as_json:

@@ -140,6 +140,14 @@ class NativeRecords:
             for row in rows
         ]
 
+    def job_ids(self, number: int) -> list[str]:
+        """Return RunPod's ids of a batch's jobs whose results are not on our disk."""
+        rows = self._database.rows(
+            f"SELECT job_id FROM job WHERE native_batch = ? AND {_UNSAVED}",  # noqa: S608 - our own words.
+            number,
+        )
+        return [row["job_id"] for row in rows]
+
     def _withdraw(self, sql: sqlite3.Connection, condition: str, value: str | int) -> None:
         which = f"{condition} AND {_UNSAVED}"
         sql.execute(

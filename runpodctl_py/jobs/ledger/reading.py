@@ -26,15 +26,18 @@ if TYPE_CHECKING:
 _SHORTEST_PREFIX = 4
 _PAGE = 500
 _BEYOND_ANY_NUMBER = 2**62
-FORGETTABLE = (
+_DONE_WITH = (
     "((created_at < ? AND (saved_at IS NOT NULL OR state IN ('not_sent', 'expired')))"
-    " OR created_at < ?) AND (batch_id IS NULL OR"
-    " batch_id NOT IN (SELECT batch_id FROM batch WHERE state = 'open'))"
+    " OR created_at < ?)"
 )
-"""What is done with and old enough, or so old that RunPod cannot know it any more.
-
-Not of a batch that may go on: it would send those rows once more.
-"""
+"""What is done with and old enough, or so old that RunPod cannot know it any more."""
+FORGETTABLE = (
+    f"{_DONE_WITH} AND (batch_id IS NULL OR (batch_id NOT IN (SELECT batch_id FROM batch"  # noqa: S608 - our own words.
+    " WHERE state = 'open') AND batch_id NOT IN (SELECT batch_id FROM job"
+    f" WHERE batch_id IS NOT NULL AND NOT {_DONE_WITH})))"
+)
+"""The same, and of a batch that is over all rows or none: what goes on sends those again that
+it does not know."""
 UNSETTLED = "saved_at IS NULL AND state NOT IN ('not_sent', 'expired')"
 
 

@@ -430,8 +430,8 @@ class Ledger(Reading):
         took_s = ((job.delay_ms or 0) + job.execution_ms) / 1000
         return min(latest, float(queued_at) + took_s)
 
-    def _forgettable(self, before: float) -> tuple[float, float]:
-        return before, min(before, self._now() - LONGEST_LIFE_S)
+    def _forgettable(self, before: float) -> tuple[float, ...]:
+        return (before, min(before, self._now() - LONGEST_LIFE_S)) * 2
 
     def _put_aside(self, digest: str, body: bytes) -> None:
         path = self._aside(digest)

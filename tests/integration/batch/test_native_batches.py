@@ -67,6 +67,29 @@ def jobs_of(server: LocalRunPodServer, scene: Scene) -> dict[str, int]:
     return jobs
 
 
+class Alarm(QuickClock):
+    """A clock that rings when somebody waits for jobs."""
+
+    def __init__(self, scene: Scene) -> None:
+        super().__init__(20.0)
+        self._scene = scene
+        self.rung = asyncio.Event()
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait for a part of that."""
+        if self._scene.tally.in_flight:
+            self.rung.set()
+        await super().sleep(seconds)
+
+
+async def broken_off(running: asyncio.Task[Stop]) -> bool:
+    """Have a run end as Ctrl-C does; tell whether it had something left to do."""
+    running.cancel()
+    with suppress(asyncio.CancelledError):
+        await running
+    return running.cancelled()
+
+
 async def test_a_batch_from_rows_to_files(server: LocalRunPodServer, tmp_path: Path) -> None:
     """Every row has its file, under its name, and the requests are few."""
     scene = scene_on(server, tmp_path, rows_of(300))
@@ -86,13 +109,11 @@ async def test_through_faults_and_cancellations(server: LocalRunPodServer, tmp_p
     """Broken off again and again while requests fail: each row runs once and has one result."""
     scene = scene_on(server, tmp_path, rows_of(60))
     server.faults.set(*FAULTS)
-    chance = random.Random(3)
+    chance = random.Random(3)  # noqa: S311 - nothing is secret here.
     for _ in range(8):
         running = asyncio.create_task(scene.run())
         await asyncio.wait([running], timeout=chance.uniform(0.02, 0.25))
-        running.cancel()
-        with suppress(asyncio.CancelledError):
-            await running
+        await broken_off(running)
 
     assert await scene.run() is Stop.DONE
 
@@ -113,13 +134,13 @@ async def test_waves_go_as_batches_end(server: LocalRunPodServer, tmp_path: Path
 async def test_what_waits_is_dropped_at_the_cap(server: LocalRunPodServer, tmp_path: Path) -> None:
     """There is no worker, so everything waits; what it costs is over the cap already."""
     scene = scene_on(server, tmp_path, rows_of(5), workers=0)
-    scene.tally.cost_usd = 0.0
+    alarm = scene.clock = Alarm(scene)
     running = asyncio.create_task(scene.run())
-    while scene.tally.in_flight < 5:
-        await asyncio.sleep(0.005)
-    running.cancel()
-    with suppress(asyncio.CancelledError):
-        await running
+    await alarm.rung.wait()
+    assert await broken_off(running)
+    with scene.ledger() as ledger:
+        states = {row.state.value for row in ledger.batches.rows("b1")}
+    assert states == {"queued"}
 
     assert await scene.run(Limits(max_cost_usd=0.0)) is Stop.COST
 

@@ -167,7 +167,7 @@ def test_a_kill_between_any_two_steps(tmp_path: Path) -> None:
         unknowns += len(last.tally.unknown)
         assert sorted([*scene.results(), *last.tally.unknown]) == ["r1", "r2"]
         if last.tally.unknown:
-            last = scene.run(Limits(retries=1), repeats=unknown)
+            last = scene.run(Limits(retries=2), repeats=unknown)
         assert (last.stop, last.tally.unknown, last.tally.left) == (Stop.DONE, [], 0)
         assert set(states(scene).values()) == {State.COMPLETED}
         assert (len(scene.runpod.of("r1")), len(scene.runpod.of("r2"))) == (2, 1)
