@@ -119,10 +119,12 @@ def ended(process: subprocess.Popen[str]) -> Iterator[None]:
 
 
 @contextmanager
-def local_runpod(folder: Path, simulation: Simulation) -> Iterator[Server]:
+def local_runpod(
+    folder: Path, simulation: Simulation, *, rate_limits: bool = False
+) -> Iterator[Server]:
     """Run the local RunPod with one endpoint."""
-    simulated = json.dumps(asdict(simulation))
-    command = [sys.executable, __file__, "serve", str(folder), simulated]
+    simulated, limited = json.dumps(asdict(simulation)), json.dumps(rate_limits)
+    command = [sys.executable, __file__, "serve", str(folder), simulated, limited]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     pin(process.pid, 0)
     with ended(process):
@@ -133,13 +135,13 @@ def local_runpod(folder: Path, simulation: Simulation) -> Iterator[Server]:
         yield Server(process.pid, told["url"], told["token"], f"/v2/{endpoint_id}")
 
 
-def serve(folder: Path, simulation: Simulation) -> None:
+def serve(folder: Path, simulation: Simulation, *, rate_limits: bool) -> None:
     """Be the local RunPod, until it is terminated."""
 
     def announce(announcement: Announcement) -> None:
         print(json.dumps({"url": announcement.url, "token": announcement.token}), flush=True)
 
-    config = EmulatorConfig(folder, simulation=simulation)
+    config = EmulatorConfig(folder, simulation=simulation, rate_limits=rate_limits)
     asyncio.run(run_until_stopped(config, until_unused=False, on_ready=announce))
 
 
@@ -198,6 +200,10 @@ def main() -> None:
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["serve"]:
-        serve(Path(sys.argv[2]), Simulation(**json.loads(sys.argv[3])))
+        serve(
+            Path(sys.argv[2]),
+            Simulation(**json.loads(sys.argv[3])),
+            rate_limits=json.loads(sys.argv[4]),
+        )
     else:
         main()

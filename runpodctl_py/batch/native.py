@@ -92,7 +92,7 @@ class NativeRunner:
         self._followed: dict[int, str] = {}
         self._follower_count = 0
         self._withdrawn: set[int] = set()
-        self._withdrawn_count = 0
+        self._withdrawn_rows: set[str] = set()
         self._again: dict[str, tuple[Attempt, Job, Summary]] = {}
         self._again_since_s = 0.0
         self._kept_rows: dict[str, Row] = {}
@@ -121,7 +121,7 @@ class NativeRunner:
             async with asyncio.TaskGroup() as tasks:
                 looking = tasks.create_task(self._look())
                 await self._pick_up(tasks)
-                while await self._is_time():
+                while await self._is_time() or self._begins_anew():
                     await self._hand_over(tasks)
                 for attempt, job, summary in self._again.values():
                     await self._tools.homecoming.settle(attempt, job, summary)
@@ -136,7 +136,7 @@ class NativeRunner:
 
     async def _reason(self) -> Stop:
         """Return why nothing more is handed over: a cap that left nothing behind is none."""
-        if self._stop is Stop.COST and not self._withdrawn_count and await self._waves.is_through():
+        if self._stop is Stop.COST and not self._withdrawn_rows and await self._waves.is_through():
             return Stop.DONE
         return self._stop or self._waves.end or Stop.DONE
 
@@ -197,6 +197,15 @@ class NativeRunner:
                 return False
             self._changed.clear()
             await self._changed.wait()
+
+    def _begins_anew(self) -> bool:
+        """Go through the rows that a run before us withdrew, if they may cost something now."""
+        if self._stop is not None or not self._withdrawn_rows:
+            return False
+        only = frozenset(self._withdrawn_rows)
+        self._withdrawn_rows.clear()
+        self._waves = Waves(self._walk, self._limits, self._tally, only)
+        return True
 
     def _has_rows(self) -> bool:
         if self._waves.end is None:
@@ -324,7 +333,7 @@ class NativeRunner:
         await self._tools.scribe.write(
             lambda ledger: NativeRecords.of(ledger).withdraw(attempt.key)
         )
-        self._withdrawn_count += 1
+        self._withdrawn_rows.add(attempt.name)
         self._close(attempt)
 
     async def _land(self, attempt: Attempt, job: Job | None) -> None:

@@ -15,11 +15,13 @@ from runpodctl_py.batch.native_upload import Due
 from runpodctl_py.batch.runner import Stop
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import AsyncIterator, Iterable
 
+    from runpodctl_py.batch.row import Row
     from runpodctl_py.batch.runner import Limits
     from runpodctl_py.batch.tally import Tally
     from runpodctl_py.batch.walk import Walk
+    from runpodctl_py.jobs.ledger import Record
 
 FIRST_WAVE = 20
 """How many rows go first, if what a row costs matters and is not known."""
@@ -34,11 +36,15 @@ class Waves:
         walk: The rows of the file that are to be sent.
         limits: What is allowed.
         tally: What it has cost, and what is in flight.
+        only: The names of the rows that are meant, if not all.
     """
 
-    def __init__(self, walk: Walk, limits: Limits, tally: Tally) -> None:
+    def __init__(
+        self, walk: Walk, limits: Limits, tally: Tally, only: frozenset[str] | None = None
+    ) -> None:
         self._walk = walk
-        self._rows = walk.due()
+        self._only = only
+        self._rows = self._meant()
         self._limits = limits
         self._tally = tally
         self._first: deque[Due] = deque()
@@ -93,6 +99,11 @@ class Waves:
                 break
             wave.append(self._first.popleft())
         return wave
+
+    async def _meant(self) -> AsyncIterator[tuple[Row, Record | None]]:
+        async for row, before in self._walk.due():
+            if self._only is None or row.name in self._only:
+                yield row, before
 
     async def _peek(self) -> Due | None:
         if not self._first and self._end is None:

@@ -20,7 +20,7 @@ from runpodctl_py.jobs.outputs import InlineFile, read_output
 from runpodctl_py.jobs.save import prepared, save_files
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from runpodctl_py.api.types import Job
@@ -31,6 +31,11 @@ if TYPE_CHECKING:
 
 _LARGEST_LINE_BYTES = 256 * 1024
 """A larger output becomes a file: results.jsonl is for reading, and the ledger for finding."""
+
+_WHOLE = "output"
+"""The place of an output in itself."""
+_RESULTS = ("results.jsonl", "results.csv")
+"""Files of the batch, which a row's must not stand in the way of."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +91,8 @@ class Saving:
             with suppress(OSError):
                 path.unlink()
         self._taken = prepared(self._directory)
+        for name in _RESULTS:
+            self._taken.add(name)
 
     async def save(self, attempt: Attempt, job: Job) -> Summary:
         """Save the files of a job that has ended, and say what came of it."""
@@ -105,7 +112,7 @@ class Saving:
             (*reading.warnings, *report.warnings),
             error,
             cost_usd=cost_usd(job, self._price_per_s_usd),
-            output=without_contents(job.output, places_of(report.files)),
+            output=_with_places(job.output, places_of(report.files)),
             is_whole=not report.problems,
         )
 
@@ -147,5 +154,16 @@ def _is_large(output: JsonValue) -> bool:
 
 
 def _whole_output(output: JsonValue, row: str) -> InlineFile:
-    content = json.dumps(output, ensure_ascii=False).encode(errors="surrogatepass")
-    return InlineFile(safe_name(f"{row}.json"), "output", content, "application/json")
+    try:
+        content = json.dumps(output, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        # Half a character can only be escaped.
+        content = json.dumps(output).encode()
+    return InlineFile(safe_name(f"{row}.json"), _WHOLE, content, "application/json")
+
+
+def _with_places(output: JsonValue, places: Mapping[str, str]) -> JsonValue:
+    """Return an output in which what was saved is replaced by where it is."""
+    if _WHOLE in places:
+        return {"saved": places[_WHOLE]}
+    return without_contents(output, places)

@@ -12,10 +12,9 @@ from tests.acceptance.cli.ledger_scene import endpoint, named
 from tests.acceptance.cli.person import PATIENCE_S
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from runpodctl_py.testing import LocalRunPodServer
     from tests.acceptance.cli.ledger_scene import LedgerScene
+    from tests.acceptance.cli.person import Said
 
 OUT = Path("out")
 
@@ -73,6 +72,7 @@ def set_to_work(server: LocalRunPodServer, endpoint_id: str) -> None:
     answer.raise_for_status()
 
 
-def sequence(*parts: Sequence[str]) -> list[str]:
-    """Return several groups of names as one."""
-    return [each for part in parts for each in part]
+def counted(said: Said) -> dict[str, int]:
+    """Return what the last event of a batch says that came of its rows, without what is 0."""
+    keys = ("kept", "succeeded", "failed", "unknown", "left", "sent", "repeated")
+    return {key: said.events[-1][key] for key in keys if said.events[-1][key]}

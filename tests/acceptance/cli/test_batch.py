@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -24,6 +23,8 @@ from tests.acceptance.cli.person import PATIENCE_S, Person, Said
 from tests.acceptance.cli.test_ledger_broken import IN_NAMESPACE, SMALL
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.acceptance.cli.ledger_scene import LedgerScene
 
 
@@ -39,12 +40,14 @@ def test_others_see_it_and_cancel_it(scene: LedgerScene, user: Person) -> None:
         assert running.poll() is None
     (folder,) = {each.intent.output_dir for each in scene.records()}
     assert folder == OUT.absolute()
-    others = user.run_all([
-        ["batch", "list", "--json"],
-        [*batch_run(scene, there), "--json"],
-        ["batch", "resume", batch_id, "--json"],
-        ["batch", "cancel", batch_id, "--json"],
-    ])
+    others = user.run_all(
+        [
+            ["batch", "list", "--json"],
+            [*batch_run(scene, there), "--json"],
+            ["batch", "resume", batch_id, "--json"],
+            ["batch", "cancel", batch_id, "--json"],
+        ]
+    )
     (listed,) = json.loads(others.stdout)
     assert (listed["running"], listed["state"], listed["in_flight"]) == (True, "open", 3)
     errors = [json.loads(line) for line in others.stderr.splitlines()]
@@ -95,7 +98,9 @@ def test_a_disk_that_is_full(scene: LedgerScene, user: Person, disk: Path) -> No
         *batch_run(scene, scene.quick, "--json"), under=(*IN_NAMESPACE, tiny, "sh", str(disk))
     )
     assert (said.code, said.error["error"]) == (14, "save_failed")
-    assert said.error["message"].endswith("out/results.jsonl cannot be read or written: the disk is full")
+    assert said.error["message"].endswith(
+        "out/results.jsonl cannot be read or written: the disk is full"
+    )
     assert inputs_at(scene, scene.quick) != []
     resumed = user.run(*said.error["hint"].split()[3:], "--json")
     assert (resumed.code, resumed.events[-1]["succeeded"]) == (0, 8), resumed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import socket
 import subprocess
@@ -162,6 +163,19 @@ def test_12_when_the_job_took_too_long(person: Person, odd: str) -> None:
     )
     assert_ends(said, 12, "job_timed_out")
     assert said.events[-1]["status"] == "TIMED_OUT"
+
+
+def test_13_when_rows_of_a_batch_failed(person: Person, odd: str) -> None:
+    """The others are done; what a worker says of an input, it would say again: no second try."""
+    rows = ({"do": "return", "output": "fine"}, {"do": "raise", "message": "no voice"})
+    (person.folder / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    said = person.run("batch", "run", "rows.jsonl", "-e", odd, "--retries", "3", "--json")
+    assert_ends(said, 13, "batch_failed")
+    finished = said.events[-1]
+    assert (finished["succeeded"], finished["failed"], finished["repeated"]) == (1, 1, 0)
+    assert finished["troubles"][0]["message"] == "ValueError: no voice"
+    batch_id = finished["id"]
+    assert said.error["hint"] == f"Go on:  runpodctl-py batch retry {batch_id} --failed"
 
 
 def test_14_when_a_file_could_not_be_saved(person: Person, odd: str) -> None:

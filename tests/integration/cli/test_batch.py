@@ -12,6 +12,7 @@ import pytest
 from tests.acceptance.cli.batch_scene import (
     OUT,
     batch_run,
+    counted,
     inputs_at,
     results,
     rows_at,
@@ -24,12 +25,6 @@ if TYPE_CHECKING:
     from tests.acceptance.cli.person import Said
 
 WRONG = ["batch", "run", "rows.jsonl", "-e", "any"]
-
-
-def counted(said: Said) -> dict[str, int]:
-    """Return what the last event of a batch says that came of its rows."""
-    keys = ("kept", "succeeded", "failed", "unknown", "left", "sent")
-    return {key: said.events[-1][key] for key in keys if said.events[-1][key]}
 
 
 def ids(said: Said) -> set[str]:
@@ -177,9 +172,7 @@ def test_what_is_piped_in_is_kept_for_later(scene: LedgerScene) -> None:
         (["batch", "retry", "b"], "", "Which rows?"),
     ],
 )
-def test_used_wrongly(
-    scene: LedgerScene, arguments: list[str], content: str, words: str
-) -> None:
+def test_used_wrongly(scene: LedgerScene, arguments: list[str], content: str, words: str) -> None:
     """Exit code 2 and what is wrong, before anybody is asked; nothing is begun."""
     Path("rows.jsonl").write_text(content)
     unplugged = {"RUNPOD_ENDPOINT_BASE_URL": "http://127.0.0.1:9/v2"}

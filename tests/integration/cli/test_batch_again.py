@@ -12,6 +12,7 @@ from runpodctl_py.jobs.ledger import State
 from tests.acceptance.cli.batch_scene import (
     OUT,
     batch_run,
+    counted,
     inputs_at,
     results,
     rows_at,
@@ -21,15 +22,8 @@ from tests.acceptance.cli.ledger_scene import named
 
 if TYPE_CHECKING:
     from tests.acceptance.cli.ledger_scene import LedgerScene
-    from tests.acceptance.cli.person import Said
 
 BATCH_FAILED = 13
-
-
-def counted(said: Said) -> dict[str, int]:
-    """Return what the last event of a batch says that came of its rows."""
-    keys = ("kept", "succeeded", "failed", "unknown", "left", "sent", "repeated")
-    return {key: said.events[-1][key] for key in keys if said.events[-1][key]}
 
 
 def test_a_cap_stops_it_and_a_higher_one_goes_on(scene: LedgerScene) -> None:
@@ -110,11 +104,8 @@ def test_a_row_that_runpod_refuses(scene: LedgerScene) -> None:
     with scene.server.faults("run:400*1"):
         said = scene.run(*batch_run(scene, scene.quick, "--concurrency", "1"), "--json")
     assert (said.code, counted(said)) == (BATCH_FAILED, {"succeeded": 2, "failed": 1, "sent": 2})
-    assert [(each["row"], each["status"], each["ok"]) for each in results()][0] == (
-        "r0",
-        "not_sent",
-        False,
-    )
+    refused, *_ = results()
+    assert (refused["row"], refused["status"], refused["ok"]) == ("r0", "not_sent", False)
     again = scene.run(*batch_run(scene, scene.quick, "--concurrency", "1"), "--json")
     assert (again.code, counted(again)) == (0, {"kept": 2, "succeeded": 3, "sent": 1})
     assert (rows_at(scene, scene.quick), len(results())) == (names, 3)
@@ -209,6 +200,29 @@ def test_a_secret_goes_to_runpod_only(scene: LedgerScene) -> None:
     kept = [*scene.ledger_path.parent.rglob("*"), *OUT.rglob("*")]
     for each in (each for each in kept if each.is_file()):
         assert secret.encode() not in each.read_bytes()
+
+
+def test_what_all_rows_have_from_a_file(
+    scene: LedgerScene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is found from any folder; with other words in it, the same command is another batch."""
+    names, prompt = write_rows(2), Path("prompt.txt")
+    prompt.write_text("a cat")
+    mark = named(scene)
+    command = ("batch", "run", "rows.jsonl", "-e", scene.quick, *mark, "-s", "prompt=@prompt.txt")
+    said = scene.run(*command, "--limit", "1", "--json")
+    Path("elsewhere").mkdir()
+    with monkeypatch.context() as patch:
+        patch.chdir("elsewhere")
+        resumed = scene.run("batch", "resume", said.events[-1]["id"], "--json")
+    assert (resumed.code, counted(resumed)) == (0, {"kept": 1, "succeeded": 2, "sent": 1})
+    prompt.write_text("a dog")
+    other = scene.run(*command, "--json")
+    assert counted(other) == {"succeeded": 2, "sent": 2}
+    assert [(each["row"], each["prompt"]) for each in inputs_at(scene, scene.quick)] == [
+        *((name, "a cat") for name in names),
+        *((name, "a dog") for name in names),
+    ]
 
 
 def test_the_rows_of_an_open_batch_are_not_forgotten(scene: LedgerScene) -> None:

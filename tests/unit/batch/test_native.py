@@ -347,7 +347,7 @@ async def test_what_runpod_has_dropped_is_expired(runpod: FakeRunPod, scene: Sce
 async def test_failures_of_chance_go_again_together(runpod: FakeRunPod, tmp_path: Path) -> None:
     """As often as was asked for, in a batch of their own; what the worker said is final."""
     runpod.result = fails_twice
-    scene = Scene(tmp_path, [*rows_of(4), Row(9, "bad", {"row": "bad", "key": "rpa_" + "x" * 40})])
+    scene = Scene(tmp_path, [*rows_of(4, hf_token="hf_x"), Row(9, "bad", {"row": "bad"})])
 
     assert await scene.run(Limits(retries=1)) is Stop.DONE
 
@@ -360,7 +360,12 @@ async def test_failures_of_chance_go_again_together(runpod: FakeRunPod, tmp_path
     }
     assert runpod.runs == {"r1": 2, "r2": 2, "r3": 1, "r4": 1, "bad": 1}
     assert {each.name: each.attempts for each in scene.results}["r2"] == 2
-    assert (len(runpod.batches), scene.tally.repeated) == (2, 2)
+    assert scene.tally.repeated == 2
+    first, again = runpod.batches.values()
+    # The ledger leaves secrets out, RunPod must get them.
+    assert [each for each in first.inputs.values() if each["row"] in {"r1", "r2"}] == sorted(
+        again.inputs.values(), key=lambda each: each["row"]
+    )
 
 
 def fails_twice(given: Any, attempt: int) -> dict[str, Any]:
@@ -442,6 +447,92 @@ async def test_a_cap_that_is_reached_with_the_last_row_leaves_nothing(
 ) -> None:
     """So the batch is done."""
     assert await scene.run(Limits(max_cost_usd=5.0)) is Stop.DONE
+    assert runs_once(runpod, scene)
+
+
+async def test_rows_that_a_dead_run_withdrew_are_sent_by_the_next(
+    runpod: FakeRunPod, tmp_path: Path
+) -> None:
+    """It was killed as it told RunPod to drop them; with a higher cap they go in the same run."""
+    runpod.per_look = 5
+    scene = Scene(tmp_path, rows_of(20))
+
+    def kill(_: int, name: str) -> None:
+        if name == "POST batch/ID/cancel":
+            raise KilledError
+
+    runpod.before = kill
+    assert await is_killed(scene, Limits(max_cost_usd=5.0))
+    runpod.before = lambda *_: None
+
+    assert await scene.run(Limits(max_cost_usd=100.0)) is Stop.DONE
+
+    assert runs_once(runpod, scene)
+    assert [each.status for each in runpod.batches.values()] == ["CANCELLED", "FINALIZED"]
+
+
+async def test_a_draft_that_was_cancelled_while_nobody_looked_is_sent_anew(
+    runpod: FakeRunPod, scene: Scene
+) -> None:
+    """Its rows were written down already, but it was never finalized."""
+
+    def kill(_: int, name: str) -> None:
+        if name == "POST batch/ID/finalize":
+            raise KilledError
+
+    runpod.before = kill
+    assert await is_killed(scene)
+    runpod.before = lambda *_: None
+    next(iter(runpod.batches.values())).status = "CANCELLED"
+
+    assert await scene.run() is Stop.DONE
+
+    assert runs_once(runpod, scene)
+
+
+async def test_drafts_that_are_always_cancelled_are_an_error(
+    runpod: FakeRunPod, scene: Scene
+) -> None:
+    """Somebody does not want them; every row is still to be sent."""
+
+    def cancel(_: int, name: str) -> None:
+        if name == "POST batch/ID/finalize":
+            list(runpod.batches.values())[-1].status = "CANCELLED"
+
+    runpod.before = cancel
+    with pytest.raises(RefusedError, match="cancelled before it began, and so were those before"):
+        await scene.run()
+    assert (len(runpod.batches), scene.results) == (3, [])
+    runpod.before = lambda *_: None
+    assert await scene.run() is Stop.DONE
+    assert runs_once(runpod, scene)
+
+
+async def test_requests_that_are_never_listed_as_ended_are_asked_for(
+    runpod: FakeRunPod, scene: Scene
+) -> None:
+    """The summary counts them as ended; their page says what nobody knows."""
+    runpod.result = lambda *_: {"status": "ARCHIVED"}
+    runpod.is_forgetful = True
+
+    assert await scene.run() is Stop.DONE
+
+    assert set(scene.named().values()) == {"expired"}
+
+
+async def test_several_batches_are_taken_up_at_once(runpod: FakeRunPod, tmp_path: Path) -> None:
+    """Each with its own rows; what is in none any more is asked for."""
+    runpod.per_look = 1
+    scene = Scene(tmp_path, rows_of(60))
+    runpod.after = killer(30)
+    # Waves of twenty, each as soon as the one before has cost something.
+    assert await is_killed(scene, Limits(max_cost_usd=1_000.0))
+    assert len(runpod.batches) > 1
+    runpod.after = lambda *_: None
+    runpod.per_look = 1000
+
+    assert await scene.run() is Stop.DONE
+
     assert runs_once(runpod, scene)
 
 
