@@ -103,6 +103,14 @@ class Tools:
     clock: Clock
 
 
+@dataclass(frozen=True, slots=True)
+class _Flown:
+    """A job that has ended, and how long it took to bring home what it returned."""
+
+    job: Job
+    home_s: float
+
+
 class Runner:
     """Runs one batch, or the rest of it.
 
@@ -134,7 +142,7 @@ class Runner:
         self._tally = tally
         self._is_begun = is_begun
         self._repeats = repeats
-        self._flights: set[asyncio.Task[Job | None]] = set()
+        self._flights: set[asyncio.Task[_Flown | None]] = set()
         self._landed = asyncio.Event()
         self._missing = asyncio.Event()
         self._searching = asyncio.Lock()
@@ -312,19 +320,21 @@ class Runner:
                 self._tally.health = None
             await self._tools.clock.sleep(_LOOK_S)
 
-    def _fly(self, tasks: asyncio.TaskGroup, flight: Coroutine[object, object, Job | None]) -> None:
+    def _fly(
+        self, tasks: asyncio.TaskGroup, flight: Coroutine[object, object, _Flown | None]
+    ) -> None:
         task = tasks.create_task(flight)
         self._flights.add(task)
         self._tools.window.sent()
         self._tally.in_flight += 1
         task.add_done_callback(self._ended)
 
-    def _ended(self, task: asyncio.Task[Job | None]) -> None:
+    def _ended(self, task: asyncio.Task[_Flown | None]) -> None:
         self._flights.discard(task)
         self._tally.in_flight -= 1
-        job = None if task.cancelled() or task.exception() else task.result()
-        if job is not None and job.status is JobStatus.COMPLETED:
-            self._tools.window.ended(job.delay_ms, job.execution_ms)
+        flown = None if task.cancelled() or task.exception() else task.result()
+        if flown is not None and flown.job.status is JobStatus.COMPLETED:
+            self._tools.window.ended(flown.job.delay_ms, flown.job.execution_ms, flown.home_s)
         else:
             self._tools.window.ended()
         self._landed.set()
@@ -336,13 +346,13 @@ class Runner:
 
     # One row.
 
-    async def _run_row(self, row: Row, before: Record | None) -> Job | None:
+    async def _run_row(self, row: Row, before: Record | None) -> _Flown | None:
         parent = None if before is None else before.key
         number = 1 if before is None else 1 + (await self._attempt_of(before)).number
         return await self._send_and_follow(row, parent, number)
 
-    async def _send_and_follow(self, row: Row, parent: str | None, number: int) -> Job | None:
-        """Run a row, and return the job that ended, if one did."""
+    async def _send_and_follow(self, row: Row, parent: str | None, number: int) -> _Flown | None:
+        """Run a row; nothing is returned if no job ended."""
         attempt = Attempt(line=row.line, name=row.name, key="", job_id="", number=number)
         try:
             sent = await self._tools.sending.send(row, parent)
@@ -360,7 +370,7 @@ class Runner:
         key, job = sent
         return await self._follow(replace(attempt, key=key, job_id=job.job_id), row)
 
-    async def _follow(self, attempt: Attempt, row: Row | None) -> Job | None:
+    async def _follow(self, attempt: Attempt, row: Row | None) -> _Flown | None:
         """Wait for a job's end and bring home what it returned; send a row again if that helps."""
         tools, home = self._tools, self._tools.homecoming
         try:
@@ -368,6 +378,7 @@ class Runner:
         except NotFoundError:
             await home.expired(attempt)
             return None
+        ended_s = tools.clock.now_s()
         summary = await home.saved(attempt, job)
         if self._may_repeat(attempt) and is_worth_retrying(job, summary):
             row = row or await self._row_of(attempt)
@@ -376,7 +387,7 @@ class Runner:
                 self._tally.repeated += 1
                 return await self._send_and_follow(row, attempt.key, attempt.number + 1)
         await home.settle(attempt, job, summary)
-        return job
+        return _Flown(job, tools.clock.now_s() - ended_s)
 
     def _may_repeat(self, attempt: Attempt) -> bool:
         return (

@@ -5,7 +5,8 @@ Owns the number and why it changes. Does not know RunPod's limits (`pace.py`), n
 Too few, and workers that are paid for wait for the next job to come over the network. Too many,
 and jobs lie in RunPod's queue that `--max-cost` and Ctrl-C come too late for. As in TCP Vegas,
 the time in the queue tells: while jobs hardly wait, workers may be waiting instead, so there are
-twice as many next time; while a job or two wait for each worker, the number is right.
+twice as many next time; while a job or two wait for each worker, the number is right. If it is us
+who are slow, with files or the disk, more jobs would only wait on our side.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ _SHRINK = 0.8
 _GROW = 2
 #: So many jobs tell what is typical; of a smaller window, all of it.
 _SAMPLE = 20
+_SLOW_S = 0.5
 
 
 class Window:
@@ -46,6 +48,7 @@ class Window:
         self._unheeded = self._floor
         self._was_full = False
         self._times_s: list[tuple[float, float]] = []
+        self._home_s: list[float] = []
 
     @property
     def size(self) -> int:
@@ -77,18 +80,26 @@ class Window:
         self._in_flight += 1
         self._was_full |= self._in_flight >= self._size
 
-    def ended(self, delay_ms: int | None = None, execution_ms: int | None = None) -> None:
+    def ended(
+        self,
+        delay_ms: int | None = None,
+        execution_ms: int | None = None,
+        home_s: float | None = None,
+    ) -> None:
         """Count a job no more, whatever became of it; a completed one has times to learn from.
 
         Args:
             delay_ms: How long it lay in RunPod's queue.
             execution_ms: How long a worker had it.
+            home_s: How long it took us to bring home what it returned.
         """
         self._in_flight -= 1
         if self._unheeded > 0:
             self._unheeded -= 1
         elif delay_ms is not None and execution_ms is not None:
             self._times_s.append((delay_ms / 1000, execution_ms / 1000))
+            if home_s is not None:
+                self._home_s.append(home_s)
             if len(self._times_s) >= min(self._size, _SAMPLE):
                 self._judge()
 
@@ -96,8 +107,12 @@ class Window:
         delay_s = median(delay_s for delay_s, _ in self._times_s)
         execution_s = median(execution_s for _, execution_s in self._times_s)
         was_full, self._was_full = self._was_full, self.room == 0
+        home_s = median(self._home_s) if self._home_s else 0.0
         self._times_s.clear()
-        if delay_s < max(1.0, execution_s / 2):
+        self._home_s.clear()
+        if home_s > max(_SLOW_S, execution_s / 2):
+            self._resize(int(self._size * _SHRINK))
+        elif delay_s < max(1.0, execution_s / 2):
             # A window that nobody fills says nothing about a larger one.
             if was_full:
                 self._resize(self._size * _GROW)
@@ -114,3 +129,4 @@ class Window:
             self._unheeded = max(self._in_flight, size)
             self._was_full = False
             self._times_s.clear()
+            self._home_s.clear()

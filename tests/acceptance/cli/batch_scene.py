@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -76,3 +78,14 @@ def counted(said: Said) -> dict[str, int]:
     """Return what the last event of a batch says that came of its rows, without what is 0."""
     keys = ("kept", "succeeded", "failed", "unknown", "left", "sent", "repeated")
     return {key: said.events[-1][key] for key in keys if said.events[-1][key]}
+
+
+def until_sent(
+    scene: LedgerScene, endpoint_id: str, count: int, running: subprocess.Popen[str]
+) -> None:
+    """Wait until RunPod has so many jobs of a batch that runs."""
+    while len(inputs_at(scene, endpoint_id)) < count:
+        # Asking again and again takes the time that the batch needs.
+        with suppress(subprocess.TimeoutExpired):
+            running.wait(0.05)
+            raise ChildProcessError(f"the batch has ended before that: {running.communicate()}")

@@ -17,6 +17,7 @@ from tests.acceptance.cli.batch_scene import (
     resting,
     results,
     rows_at,
+    until_sent,
     write_rows,
 )
 from tests.acceptance.cli.person import PATIENCE_S, Person, Said
@@ -36,8 +37,7 @@ def test_others_see_it_and_cancel_it(scene: LedgerScene, user: Person) -> None:
     assert running.stdout is not None
     first = running.stdout.readline()
     batch_id = json.loads(first)["id"]
-    while rows_at(scene, there) != names:
-        assert running.poll() is None
+    until_sent(scene, there, 3, running)
     (folder,) = {each.intent.output_dir for each in scene.records()}
     assert folder == OUT.absolute()
     others = user.run_all(

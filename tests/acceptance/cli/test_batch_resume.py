@@ -11,11 +11,11 @@ from runpodctl_py.testing import LocalRunPodServer, Simulation
 from tests.acceptance.cli.batch_scene import (
     OUT,
     batch_run,
-    inputs_at,
     resting,
     results,
     rows_at,
     set_to_work,
+    until_sent,
     write_rows,
 )
 from tests.acceptance.cli.ledger_scene import SimulatedRunPod, endpoint
@@ -25,14 +25,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.acceptance.cli.ledger_scene import LedgerScene
-
-
-def until_sent(
-    scene: LedgerScene, endpoint_id: str, count: int, running: subprocess.Popen[str]
-) -> None:
-    """Wait until RunPod has so many jobs of a batch that runs."""
-    while len(inputs_at(scene, endpoint_id)) < count:
-        assert running.poll() is None
 
 
 def ended(running: subprocess.Popen[str]) -> Said:
@@ -109,7 +101,8 @@ def test_a_second_ctrl_c_leaves_at_once(scene: LedgerScene, user: Person) -> Non
     with scene.server.faults("run:delay:30s") as faults:
         running = user.start(*batch_run(scene, there), "--json")
         while faults.struck() < 4:
-            assert running.poll() is None
+            with suppress(subprocess.TimeoutExpired):
+                running.wait(0.05)
         while running.poll() is None:
             running.send_signal(signal.SIGINT)
             with suppress(subprocess.TimeoutExpired):

@@ -27,7 +27,7 @@ def judged(job: Job) -> bool:
         Job("j", JobStatus.FAILED, error=DIED),
         Job("j", JobStatus.FAILED, error="job timed out after 3 retries"),
     ],
-    ids=repr,
+    ids=["timed out", "with words", "worker died", "worker died again"],
 )
 def test_for_want_of_a_worker(job: Job) -> None:
     """It died, was too slow, or never came."""

@@ -119,7 +119,9 @@ async def test_another_content_does_not_replace_the_first(saving: Saving, tmp_pa
 
 
 @pytest.mark.parametrize(
-    "output", [LARGE, [LARGE], {"text": LARGE}, {"text": LARGE, "half": "\ud800"}], ids=repr
+    "output",
+    [LARGE, [LARGE], {"text": LARGE}, {"text": LARGE, "half": "\ud800"}],
+    ids=["text", "list", "object", "half a character"],
 )
 async def test_a_large_output_becomes_a_file(saving: Saving, tmp_path: Path, output: Any) -> None:
     """And its line stays short enough to be read."""

@@ -238,3 +238,14 @@ def test_jobs_from_an_earlier_run_may_be_more_than_the_window() -> None:
         window.sent()
 
     assert (window.room, window.in_flight) == (0, FLOOR + 5)
+
+
+def test_who_is_slow_to_bring_results_home_sends_no_more() -> None:
+    """More jobs would only wait on our side; the workers have enough all the same."""
+    window = Window(floor=8)
+    window.workers(2)
+    for _ in range(400):
+        while window.room:
+            window.sent()
+        window.ended(0, 100, home_s=2.0)
+    assert window.size == 8

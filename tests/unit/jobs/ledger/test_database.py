@@ -154,9 +154,13 @@ def test_a_ledger_of_the_first_version_is_read(tmp_path: Path) -> None:
         deployment = ledger.deployment(RUNPOD, "e1", 60.0)
         assert deployment is not None
         assert (deployment.template_id, deployment.price_per_s_usd) == ("t1", 0.00016)
+        assert (record.intent.line, ledger.batches.all()) == (None, [])
+        assert ledger.batches.attempts("b1", ["7"]) == {"7": record}
         ledger.begun_anew(record.key)
         ledger.sent(ledger.intend(INTENT), job())
-        assert len(ledger.jobs()) == 2
+        ledger.intend(intent(batch_id="b1", row="7", line=7, parent=record.key))
+        assert [each.intent.line for each in ledger.batches.rows("b1")] == [7]
+        assert len(ledger.jobs()) == 3
     today = Database(path)
     assert today.rows("PRAGMA user_version")[0][0] == len(schema())
     today.close()
