@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from runpodctl_py.emulator import json_text
 from runpodctl_py.emulator.jobs.job import Chunk, Counters, Job, JobStatus, Policy
+from runpodctl_py.emulator.store_schema import MIGRATIONS
 from runpodctl_py.errors import EmulatorError
 
 if TYPE_CHECKING:
@@ -25,70 +26,6 @@ if TYPE_CHECKING:
 
     Fields = Mapping[str, Any]
 
-_MIGRATIONS = (
-    """
-    CREATE TABLE template (id TEXT PRIMARY KEY, body TEXT NOT NULL);
-    CREATE TABLE endpoint (
-        id TEXT PRIMARY KEY,
-        body TEXT NOT NULL,
-        completed INTEGER NOT NULL DEFAULT 0,
-        failed INTEGER NOT NULL DEFAULT 0,
-        retried INTEGER NOT NULL DEFAULT 0
-    );
-    CREATE TABLE job (
-        number INTEGER PRIMARY KEY,
-        id TEXT NOT NULL UNIQUE,
-        endpoint_id TEXT NOT NULL,
-        request TEXT NOT NULL,
-        policy TEXT NOT NULL,
-        sync INTEGER NOT NULL,
-        created_at REAL NOT NULL,
-        status TEXT NOT NULL,
-        worker_id TEXT,
-        started_at REAL,
-        finished_at REAL,
-        retries INTEGER NOT NULL,
-        outcome TEXT NOT NULL
-    );
-    CREATE INDEX job_of_endpoint ON job (endpoint_id);
-    """,
-    """
-    CREATE TABLE resource (
-        number INTEGER PRIMARY KEY,
-        kind TEXT NOT NULL,
-        id TEXT NOT NULL,
-        body TEXT NOT NULL,
-        UNIQUE (kind, id)
-    );
-    INSERT INTO resource (kind, id, body) SELECT 'template', id, body FROM template ORDER BY rowid;
-    INSERT INTO resource (kind, id, body) SELECT 'endpoint', id, body FROM endpoint ORDER BY rowid;
-    CREATE TABLE counters (
-        endpoint_id TEXT PRIMARY KEY,
-        completed INTEGER NOT NULL,
-        failed INTEGER NOT NULL,
-        retried INTEGER NOT NULL,
-        requested_at REAL
-    );
-    INSERT INTO counters (endpoint_id, completed, failed, retried)
-        SELECT id, completed, failed, retried FROM endpoint;
-    DROP TABLE template;
-    DROP TABLE endpoint;
-    ALTER TABLE job ADD COLUMN queued_at REAL NOT NULL DEFAULT 0;
-    ALTER TABLE job ADD COLUMN retention_s REAL NOT NULL DEFAULT 1800;
-    ALTER TABLE job ADD COLUMN expires_at REAL;
-    ALTER TABLE job ADD COLUMN forgotten_at REAL;
-    UPDATE job SET queued_at = created_at, retention_s = iif(sync, 60, 1800);
-    UPDATE job SET forgotten_at = finished_at + retention_s WHERE finished_at IS NOT NULL;
-    ALTER TABLE job DROP COLUMN sync;
-    CREATE INDEX job_by_end ON job (forgotten_at) WHERE forgotten_at IS NOT NULL;
-    CREATE TABLE chunk (
-        number INTEGER PRIMARY KEY AUTOINCREMENT,
-        job_id TEXT NOT NULL,
-        body TEXT NOT NULL
-    );
-    CREATE INDEX chunk_of_job ON chunk (job_id);
-    """,
-)
 """One script per schema version; new ones are appended, old ones never change."""
 
 _OUTLINE = """
@@ -405,12 +342,12 @@ class SqliteStore:
 
     def _migrate(self) -> None:
         (version,) = self._connection.execute("PRAGMA user_version").fetchone()
-        if version > len(_MIGRATIONS):
+        if version > len(MIGRATIONS):
             raise EmulatorError(
                 "the local RunPod's data was written by a newer version of runpodctl-py",
                 hint="update runpodctl-py, or set RUNPODCTL_LOCAL_DIR to another folder",
             )
-        for number, script in enumerate(_MIGRATIONS[version:], start=version + 1):
+        for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
             self._connection.executescript(
                 f"BEGIN IMMEDIATE; {script}; PRAGMA user_version = {number}; COMMIT;"
             )

@@ -11,7 +11,8 @@ import pytest
 
 from runpodctl_py.emulator.errors import JobApiError
 from runpodctl_py.emulator.jobs.job import RETENTION_S, SYNC_RETENTION_S, JobStatus
-from runpodctl_py.emulator.store import _MIGRATIONS, Counters, SqliteStore
+from runpodctl_py.emulator.store import Counters, SqliteStore
+from runpodctl_py.emulator.store_schema import MIGRATIONS
 from runpodctl_py.errors import EmulatorError
 from runpodctl_py.testing import FakeClock
 
@@ -123,7 +124,7 @@ def path(tmp_path: Path) -> Path:
     """A database of version 1."""
     path = tmp_path / "state.sqlite3"
     with closing(sqlite3.connect(path)) as old, old:
-        old.executescript(f"{_MIGRATIONS[0]}; PRAGMA user_version = 1;")
+        old.executescript(f"{MIGRATIONS[0]}; PRAGMA user_version = 1;")
         old.execute("INSERT INTO template VALUES (?, ?)", ("template01", json.dumps(TEMPLATE)))
         for endpoint, counted in ((ENDPOINT, (5, 2, 1)), (SECOND, (0, 0, 0))):
             row = (endpoint["id"], json.dumps(endpoint), *counted)
@@ -236,7 +237,7 @@ def test_opening_it_again_changes_nothing(path: Path) -> None:
     again.close()
     with closing(sqlite3.connect(path)) as raw:
         (version,) = raw.execute("PRAGMA user_version").fetchone()
-    assert version == len(_MIGRATIONS)
+    assert version == len(MIGRATIONS)
 
 
 def test_a_migration_that_fails_leaves_the_old_version(path: Path) -> None:
