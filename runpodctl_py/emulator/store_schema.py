@@ -1,4 +1,4 @@
-"""The forms of the local RunPod's SQLite file, from the oldest to today's: steps that are only added.
+"""The forms of the local RunPod's SQLite file, the oldest first: steps that are only added.
 
 Knows SQL and nothing else; `store.py` takes the steps, and says what is kept in the tables.
 """
