@@ -179,9 +179,14 @@ class SureBatches:
         """Cancel the draft whose id we never learned, if RunPod shows that it has one of ours.
 
         It would cost nothing, but take one of the few places for batches. It is known by its only
-        request.
+        request. If RunPod does not list its batches, it stays.
         """
-        for batch in await self._answered(self._batches.newest):
+        self._tally.requests += 1
+        try:
+            listed = await self._batches.newest()
+        except (NotFoundError, RefusedError, NetworkError):
+            return
+        for batch in listed:
             if batch.status is BatchStatus.DRAFT and batch.total == 1:
                 try:
                     only = (await self.page(batch, 0, 1)).requests

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from runpodctl_py.api.types import JobRequest
 from runpodctl_py.batch.opening import check_unchanged, digest_of, examine, new_id
+from runpodctl_py.cli.batch_leaving import reading
 from runpodctl_py.cli.batch_ordering import STDIN, Order, source_again
 from runpodctl_py.cli.batch_running import Work
 from runpodctl_py.cli.batch_words import counted, money_text
@@ -35,9 +36,10 @@ async def begin(
     """Run a file: a batch of its own, or the rest of the one that the same command began."""
     preset = order.loaded_preset()
     recipe = order.recipe(preset)
-    examined = _examined(context, source, recipe, order)
+    with reading():
+        examined = _examined(context, source, recipe, order)
+        digest = digest_of(source)
     where = await _find_endpoint(context, preset, order.endpoint, dry_run=dry_run)
-    digest = digest_of(source)
     identity = order.identity(context.place.root, where, digest, source)
     before = None if is_new else context.ledger.batches.same(identity)
     if dry_run:
@@ -83,7 +85,8 @@ async def go_on(
     """
     order = Order.of(batch)
     source = source_again(batch)
-    check_unchanged(batch, source)
+    with reading():
+        check_unchanged(batch, source)
     _introduce(context, batch, running, f"begun {_ago(batch)}")
     await Work(context, batch, order, source, running, is_due).run()
 

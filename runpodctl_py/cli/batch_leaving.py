@@ -1,4 +1,4 @@
-"""Ctrl-C while a batch runs: the first one ends it in good order, the second one at once.
+"""Ctrl-C: while a batch runs, the first one ends it in good order, and the second one at once.
 
 Python would raise KeyboardInterrupt wherever the second one finds the program. Among hundreds of
 tasks that are ending, that is often where one tells another that it has ended, and who is not told
@@ -17,6 +17,16 @@ from runpodctl_py.errors import InterruptedRunError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+
+@contextmanager
+def reading() -> Iterator[None]:
+    """Have Ctrl-C end at once what reads without waiting: a large file takes its time."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @contextmanager

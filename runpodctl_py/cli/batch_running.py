@@ -21,7 +21,7 @@ from runpodctl_py.batch.runner import Limits, Runner, Stop
 from runpodctl_py.batch.spreadsheet import write_csv
 from runpodctl_py.batch.stock import RESULTS, take_stock
 from runpodctl_py.batch.tally import Tally
-from runpodctl_py.cli.batch_leaving import leaving
+from runpodctl_py.cli.batch_leaving import leaving, reading
 from runpodctl_py.cli.batch_summary import show_summary, summary_document
 from runpodctl_py.cli.batch_tools import opened_tools
 from runpodctl_py.cli.batch_view import batch_view
@@ -86,8 +86,9 @@ class Work:
             # Before it is written down: the same command again would take it for its own.
             _check_free(path)
         with self._in_hand(), ResultsFile(path) as file:
-            self._ledger.settle()
-            take_stock(self.batch, file, self._ledger, tally, self._is_due)
+            with reading():
+                self._ledger.settle()
+                take_stock(self.batch, file, self._ledger, tally, self._is_due)
             try:
                 stop = await self._run(tally, file)
             except asyncio.CancelledError:

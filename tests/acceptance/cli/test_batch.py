@@ -46,15 +46,16 @@ def test_others_see_it_and_cancel_it(scene: LedgerScene, user: Person) -> None:
             [*batch_run(scene, there), "--json"],
             ["batch", "resume", batch_id, "--json"],
             ["batch", "cancel", batch_id, "--json"],
+            ["batch", "cancel", batch_id, "--yes"],
         ]
     )
     (listed,) = json.loads(others.stdout)
     assert (listed["running"], listed["state"], listed["in_flight"]) == (True, "open", 3)
-    errors = [json.loads(line) for line in others.stderr.splitlines()]
+    *told, cancelled, _ = others.stderr.splitlines()
+    errors = [json.loads(line) for line in told]
     assert [each["error"] for each in errors] == ["conflict", "conflict", "confirmation_needed"]
     assert errors[0]["message"] == f"Another command is at work on batch {batch_id}"
-    cancelled = user.run("batch", "cancel", batch_id, "--yes", "--json")
-    assert cancelled.document == {"batch": batch_id, "cancelled": 3, "in_flight": 3}
+    assert cancelled == f"✓ Batch {batch_id} is cancelled, and 3 jobs with it"
     stdout, stderr = running.communicate(timeout=PATIENCE_S)
     said = Said(running.returncode, first + stdout, stderr)
     assert (said.code, said.error["error"]) == (11, "job_cancelled")

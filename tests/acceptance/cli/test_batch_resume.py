@@ -5,12 +5,16 @@ from __future__ import annotations
 import signal
 import subprocess
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+import pytest
 
 from runpodctl_py.testing import LocalRunPodServer, Simulation
 from tests.acceptance.cli.batch_scene import (
     OUT,
     batch_run,
+    inputs_at,
     resting,
     results,
     rows_at,
@@ -22,8 +26,6 @@ from tests.acceptance.cli.ledger_scene import SimulatedRunPod, endpoint
 from tests.acceptance.cli.person import PATIENCE_S, Person, Said
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.acceptance.cli.ledger_scene import LedgerScene
 
 
@@ -80,12 +82,11 @@ def test_what_another_command_fetched_is_not_asked_for_again(
     batch_id = scene.records()[0].intent.batch_id or ""
     assert f"    runpodctl-py batch resume {batch_id}\n" in said.stderr
     work_done(scene, there)
-    synced = user.run("jobs", "sync", "--json")
-    assert (synced.code, [each["event"] for each in synced.events]) == (0, ["finished"] * 4)
-    with scene.server.faults("run:500", "status:500", "status-sync:500"):
-        resumed = user.run("batch", "resume", batch_id)
-    assert (resumed.code, resumed.stdout) == (0, "out/results.csv\n")
-    assert "✓ 4 of 4 done" in resumed.stderr
+    # `jobs sync` asks without waiting, and a batch waits for the answer.
+    with scene.server.faults("run:401", "status-sync:401"):
+        said = user.run_all([["jobs", "sync"], ["batch", "resume", batch_id]])
+    *_, last = said.stdout.splitlines()
+    assert (last, "✓ 4 of 4 done, all of them before" in said.stderr) == ("out/results.csv", True)
     assert [(each["row"], each["ok"]) for each in results()] == [
         (f"r{number}", True) for number in range(4)
     ]
@@ -113,6 +114,29 @@ def test_a_second_ctrl_c_leaves_at_once(scene: LedgerScene, user: Person) -> Non
     resumed = user.run(*said.error["hint"].split()[3:], "--json")
     assert (resumed.code, resumed.events[-1]["succeeded"]) == (0, 4), resumed
     assert (rows_at(scene, there), len(results())) == (names, 4)
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="nobody says what a process reads")
+def test_ctrl_c_while_a_large_file_is_read(scene: LedgerScene, user: Person) -> None:
+    """It ends at once: nothing is begun, and no folder made."""
+    path = Path("rows.csv").absolute()
+    path.write_text("row,text\n" + "".join(f"{number},hello\n" for number in range(100_000)))
+    running = user.start(*batch_run(scene, scene.quick, "--json", file="rows.csv"))
+    while str(path) not in read_by(running.pid):
+        assert running.poll() is None
+    running.send_signal(signal.SIGINT)
+    said = ended(running)
+    assert (said.code, said.error["error"], said.stdout) == (130, "interrupted", "")
+    assert (OUT.exists(), scene.records(), inputs_at(scene, scene.quick)) == (False, [], [])
+
+
+def read_by(process_id: int) -> set[str]:
+    """Return the paths of the files that a process has open."""
+    found = set()
+    for each in Path(f"/proc/{process_id}/fd").iterdir():
+        with suppress(OSError):  # It has been closed meanwhile.
+            found.add(str(each.readlink()))
+    return found
 
 
 def test_runpod_that_comes_back_is_waited_for(tmp_path: Path, user: Person) -> None:

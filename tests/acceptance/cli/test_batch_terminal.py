@@ -6,8 +6,6 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pytest
-
 from tests.acceptance.cli.batch_scene import batch_run, resting, set_to_work, write_rows
 from tests.acceptance.cli.person import CTRL_C, Person
 
@@ -15,22 +13,17 @@ if TYPE_CHECKING:
     from tests.acceptance.cli.ledger_scene import LedgerScene
 
 
-@pytest.mark.parametrize(("columns", "lines"), [(110, 30), (40, 8)])
-def test_the_bar_gives_way_to_the_numbers(
-    scene: LedgerScene, user: Person, columns: int, lines: int
-) -> None:
+def test_the_bar_gives_way_to_the_numbers(scene: LedgerScene, user: Person) -> None:
     """How many are done and running; in the end, what came of it and where it is."""
     write_rows(3)
-    there = resting(scene.server, f"seen-{columns}")
-    command = batch_run(scene, there)
-    with user.at_terminal(*command, columns=columns, lines=lines) as terminal:
+    there = resting(scene.server, "seen")
+    with user.at_terminal(*batch_run(scene, there)) as terminal:
         drawn = terminal.until(lambda screen: "0 of 3" in screen and "3 running" in screen)
         assert "workers" in drawn
         set_to_work(scene.server, there)
         assert (terminal.until_end(), terminal.is_usable) == (0, True)
-        bars = [screen for screen in terminal.screens if "━" in screen]
-        assert bars
-        assert max(len(line) for screen in bars for line in screen.splitlines()) < columns
+        lines = [line for screen in terminal.screens for line in screen.splitlines()]
+        assert 0 < max(len(line) for line in lines if "━" in line) < terminal.screen.columns
         _, end = terminal.text.split("✓ ")
         words = " ".join(line.strip() for line in end.splitlines())
         assert (words[:11], "━" in terminal.text) == ("3 of 3 done", False)
@@ -46,7 +39,7 @@ def test_ctrl_c_leaves_the_screen_as_it_should_be(scene: LedgerScene, user: Pers
         terminal.until_text("3 running")
         terminal.type(CTRL_C)
         assert (terminal.until_end(), terminal.is_usable) == (130, True)
-        begin, first, *rest = terminal.text.splitlines()
+        begin, _, first, *rest = terminal.text.splitlines()
     batch_id = scene.records()[0].intent.batch_id
     assert f"batch {batch_id}" in begin
     assert first.startswith("! 0 of 3 done: interrupted")
@@ -67,12 +60,3 @@ def test_a_pipe_gets_the_path_while_the_terminal_gets_the_bar(
         assert any("━" in screen for screen in terminal.screens)
         assert "✓ 2 of 2 done" in terminal.text
     assert Path("captured").read_text() == "[out/results.csv]\n"
-
-
-def test_a_dumb_terminal_gets_plain_lines(scene: LedgerScene, user: Person) -> None:
-    """No escape sequence at all."""
-    write_rows(2)
-    with user.at_terminal(*batch_run(scene, scene.quick), TERM="dumb") as terminal:
-        assert (terminal.until_end(), b"\x1b" in terminal.raw) == (0, False)
-        assert re.search(r" +\d s   batch b[0-9a-f]{6}: 2 rows\n", terminal.text)
-        assert "✓ 2 of 2 done" in terminal.text

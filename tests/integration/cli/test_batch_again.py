@@ -252,6 +252,8 @@ def test_a_cancelled_batch_sends_nothing_more(scene: LedgerScene) -> None:
     resumed = scene.run("batch", "resume", batch_id, "--json")
     assert counted(resumed) == {"kept": 1, "succeeded": 3, "sent": 2}
     assert rows_at(scene, scene.quick) == names
+    late = scene.run("batch", "cancel", batch_id, "--json")
+    assert (late.code, late.error["error"]) == (1, "refused")
     (listed,) = scene.run("batch", "list", "--json").document
     assert listed["state"] == "done"
 

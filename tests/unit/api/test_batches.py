@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import respx
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runpodctl_py.api.batches import (
@@ -267,6 +267,7 @@ JSON = st.recursive(
 FIELDS = ("id", "status", "output", "error", "startedAt", "completedAt", "input", "workerId")
 
 
+@settings(max_examples=50, deadline=None)
 @given(
     listed=st.lists(
         st.fixed_dictionaries({}, optional=dict.fromkeys(FIELDS, JSON))

@@ -493,7 +493,7 @@ class Scene:
                 limits or Limits(),
                 tally,
                 repeats,
-                Window() if window is None else Window(1, window),
+                Window() if window is None else Window(window, window),
             )
 
         stop, error = None, None

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 import respx
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runpodctl_py.api.batches import BODY_LIMIT_BYTES, NativeBatches
@@ -184,6 +184,7 @@ def too_large() -> list[Row]:
     return [Row(99, "large", {"row": "large", "text": "é" * (BODY_LIMIT_BYTES // 6)})]
 
 
+@settings(max_examples=60, deadline=None)
 @given(
     sizes=st.lists(st.integers(0, 120), max_size=30),
     limit=st.integers(170, 400),
@@ -303,6 +304,23 @@ async def test_an_endpoint_that_takes_no_batches_is_told_at_once(
     assert runpod.calls == ["POST batch"]
 
     assert scene.results == []
+
+
+async def test_a_draft_whose_id_was_lost_may_stay(runpod: FakeRunPod, scene: Scene) -> None:
+    """If RunPod does not list its batches: it never runs, and the rows go into another one."""
+    runpod.after = killer(0)
+    assert await is_killed(scene)
+    runpod.after = lambda *_: None
+
+    def lose(_: int, name: str) -> None:
+        if name == "GET batch":
+            raise httpx.ReadTimeout(name)
+
+    runpod.before = lose
+    assert await scene.run() is Stop.DONE
+
+    assert runs_once(runpod, scene)
+    assert [each.status for each in runpod.batches.values()] == ["DRAFT", "FINALIZED"]
 
 
 # What comes back.

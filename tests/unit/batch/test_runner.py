@@ -146,6 +146,8 @@ def test_a_result_that_runpod_has_dropped(tmp_path: Path) -> None:
         "RunPod does not know the job any more: its result was not fetched in time",
     )
     assert len(scene.runpod.of("r1")) == 1
+    again = scene.run()
+    assert (again.tally.kept, again.tally.ended, again.tally.requests) == (2, 2, 0)
     again = scene.run(repeats=failed)
     assert (again.tally.sent, again.tally.kept) == (1, 1)
 
@@ -329,6 +331,19 @@ def test_a_lost_answer_to_a_row_that_was_unknown(tmp_path: Path) -> None:
     assert scene.run().tally.unknown == ["r1"]
     outcome = scene.run(repeats=unknown)
     assert (outcome.tally.succeeded, outcome.tally.unknown, len(far.jobs)) == (1, [], 1)
+
+
+def test_an_unknown_row_that_waits_to_be_sent_again_is_not_looked_for(tmp_path: Path) -> None:
+    """While another one is: it would have two results."""
+    far = runpod(trouble=script(run=["lost-before", "lost"], requests=["404"] * 9))
+    scene = Scene(tmp_path, rows_of(2), far)
+    assert scene.run().tally.unknown == ["r1", "r2"]
+    far.calls.clear()
+    far.trouble = script(run=["lost", "429"])
+    outcome = scene.run(repeats=unknown, window=1)
+    assert (outcome.error, outcome.tally.succeeded, outcome.tally.unknown) == (None, 2, [])
+    assert (len(far.of("r1")), len(far.of("r2"))) == (1, 2)
+    assert {name: each.attempts for name, each in scene.results().items()} == {"r1": 2, "r2": 2}
 
 
 @pytest.mark.parametrize("count", [1, 2, 5])
@@ -523,12 +538,12 @@ def test_a_batch_that_is_cancelled_when_everything_is_sent(tmp_path: Path) -> No
 def test_what_waits_for_its_turn_when_the_batch_is_cancelled(tmp_path: Path) -> None:
     """It is not sent: nobody would cancel it."""
     far = runpod(fate=lambda *_: Fate(takes_s=1), trouble=script(run=["429"]))
-    scene = Scene(tmp_path, rows_of(900), far)
-    outcome = scene.run(beside=cancel, beside_at_s=0.5, window=900)
-    assert outcome.stop is Stop.CANCELLED
-    # One a hundredth of a second, until it is seen after three seconds.
-    assert len(far.jobs) < 310
-    assert outcome.tally.in_flight == 0
+    scene = Scene(tmp_path, rows_of(350), far)
+    outcome = scene.run(beside=cancel, beside_at_s=0.5, window=350)
+    assert (outcome.stop, outcome.tally.in_flight) == (Stop.CANCELLED, 0)
+    # After three seconds it is seen: about seventy a second were sent until then.
+    assert len(far.jobs) < 250
+    assert outcome.tally.left == 350 - len(far.jobs)
 
 
 def test_a_failure_after_a_cancel_is_not_sent_again(tmp_path: Path) -> None:

@@ -161,6 +161,13 @@ async def test_an_outage_that_does_not_end(tmp_path: Path, scribe: Scribe) -> No
     assert 60 < LoopClock().now_s() < 75
 
 
+async def test_a_refusal_is_an_answer(tmp_path: Path, scribe: Scribe) -> None:
+    """However long it goes on, it is no outage: the next one begins anew."""
+    post = Post(tmp_path, scribe, "down", *["429"] * 65, "down")
+    assert await post.sending.send(row_of(1), None) is not None
+    assert LoopClock().now_s() > 65
+
+
 async def test_a_ledger_that_cannot_be_written(tmp_path: Path, scribe: Scribe) -> None:
     """Then nothing is sent at all."""
     post = Post(tmp_path, scribe)
