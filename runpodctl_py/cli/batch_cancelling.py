@@ -7,16 +7,21 @@ from typing import TYPE_CHECKING
 
 from runpodctl_py.api.serverless import Serverless
 from runpodctl_py.api.transport import Transport
+from runpodctl_py.api.types import JobStatus
 from runpodctl_py.batch.pace import CANCEL, Pace
 from runpodctl_py.cli import asking
 from runpodctl_py.errors import NotFoundError, RateLimitedError, RefusedError
 from runpodctl_py.jobs.ledger import BatchState
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from runpodctl_py.cli.context import Context
-    from runpodctl_py.jobs.ledger import Batch, Record
+    from runpodctl_py.jobs.ledger import Batch, Ledger, Record
 
 _IN_FLIGHT = "saved_at IS NULL AND job_id IS NOT NULL AND state IN ('queued', 'running')"
+_PAUSE_S = 0.2
+_ROUNDS = 25
 
 
 async def cancel_batch(context: Context, batch: Batch, *, is_sure: bool) -> None:
@@ -37,27 +42,60 @@ async def cancel_batch(context: Context, batch: Batch, *, is_sure: bool) -> None
     ledger.batches.move(batch.batch_id, BatchState.CANCELLED)
     settings = context.settings
     async with Transport(settings.endpoint_base_url, settings.api_key) as transport:
-        endpoint = Serverless(transport, batch.endpoint_id)
-        pace = Pace(CANCEL)
-
-        async def cancel(record: Record) -> bool:
-            while True:
-                try:
-                    async with pace.request():
-                        job = await endpoint.cancel(record.job_id or "")
-                except RateLimitedError:
-                    continue
-                except NotFoundError:
-                    return False
-                ledger.asked(record.key, job)
-                return job.status.value == "CANCELLED"
-
-        cancelled = sum(await asyncio.gather(*map(cancel, rows)))
+        cancelling = _Cancelling(ledger, Serverless(transport, batch.endpoint_id))
+        await cancelling.cancel(rows)
+        # Who runs it may have been sending, and looks every three seconds whether it may.
+        for _ in range(_ROUNDS):
+            if not ledger.batches.is_running(ledger.batches.find(batch.batch_id)):
+                break
+            await asyncio.sleep(_PAUSE_S)
+            await cancelling.cancel(ledger.batches.rows(batch.batch_id, _IN_FLIGHT))
+    cancelled = cancelling.cancelled
     if output.as_json:
-        output.document({"batch": batch.batch_id, "cancelled": cancelled, "in_flight": len(rows)})
+        output.document(
+            {"batch": batch.batch_id, "cancelled": cancelled, "in_flight": cancelling.asked}
+        )
         return
     output.done(f"Batch {batch.batch_id} is cancelled, and {_jobs(cancelled)} with it")
     output.note(f"Go on after all:  runpodctl-py batch resume {batch.batch_id}")
+
+
+class _Cancelling:
+    """Cancels jobs, each of them once.
+
+    Attributes:
+        cancelled: How many are.
+    """
+
+    def __init__(self, ledger: Ledger, endpoint: Serverless) -> None:
+        self.cancelled = 0
+        self._ledger = ledger
+        self._endpoint = endpoint
+        self._pace = Pace(CANCEL)
+        self._asked: set[str] = set()
+
+    @property
+    def asked(self) -> int:
+        """How many RunPod was asked to cancel."""
+        return len(self._asked)
+
+    async def cancel(self, rows: Iterable[Record]) -> None:
+        """Cancel those jobs that it was not asked for yet."""
+        new = [each for each in rows if each.key not in self._asked]
+        self._asked.update(each.key for each in new)
+        self.cancelled += sum(await asyncio.gather(*map(self._cancel, new)))
+
+    async def _cancel(self, record: Record) -> bool:
+        while True:
+            try:
+                async with self._pace.request():
+                    job = await self._endpoint.cancel(record.job_id or "")
+            except RateLimitedError:
+                continue
+            except NotFoundError:
+                return False
+            self._ledger.asked(record.key, job)
+            return job.status is JobStatus.CANCELLED
 
 
 def _jobs(count: int) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,7 +18,6 @@ from tests.acceptance.cli.batch_scene import (
     resting,
     results,
     rows_at,
-    until_sent,
     write_rows,
 )
 from tests.acceptance.cli.person import PATIENCE_S, Person, Said
@@ -29,6 +29,14 @@ if TYPE_CHECKING:
     from tests.acceptance.cli.ledger_scene import LedgerScene
 
 
+def until_noted(scene: LedgerScene, states: list[State], running: subprocess.Popen[str]) -> None:
+    """Wait until the ledger says that of the jobs of a batch that runs."""
+    while [each.state for each in scene.records()] != states:
+        with suppress(subprocess.TimeoutExpired):
+            running.wait(0.05)
+            raise ChildProcessError(f"the batch has ended before that: {running.communicate()}")
+
+
 def test_others_see_it_and_cancel_it(scene: LedgerScene, user: Person) -> None:
     """Nobody else can run it meanwhile; when it is cancelled, the running command ends with 11."""
     names = write_rows(3)
@@ -37,7 +45,7 @@ def test_others_see_it_and_cancel_it(scene: LedgerScene, user: Person) -> None:
     assert running.stdout is not None
     first = running.stdout.readline()
     batch_id = json.loads(first)["id"]
-    until_sent(scene, there, 3, running)
+    until_noted(scene, [State.QUEUED] * 3, running)
     (folder,) = {each.intent.output_dir for each in scene.records()}
     assert folder == OUT.absolute()
     others = user.run_all(

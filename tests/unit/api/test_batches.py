@@ -35,7 +35,7 @@ pytestmark = pytest.mark.anyio
 BASE = "https://api.runpod.ai/v2"
 BATCHES = f"{BASE}/vsrx8zdokf21gz/batch"
 BATCH = f"{BATCHES}/batch_01j9abc123"
-REQUEST = {"input": {"text": "The quick brown fox"}}
+REQUEST: dict[str, Any] = {"input": {"text": "The quick brown fox"}}
 # The summary on RunPod's page.
 SUMMARY = {
     "id": "batch_01j9abc123",

@@ -279,7 +279,7 @@ async def test_rows_wait_while_the_endpoint_has_all_the_batches_it_may_have(
 
 async def test_a_draft_that_somebody_cancels_is_made_anew(runpod: FakeRunPod, scene: Scene) -> None:
     """Nothing of it has run, so its rows go into another one; three times is no accident."""
-    lost = []
+    lost: list[str] = []
 
     def cancel(_: int, name: str) -> None:
         if name == "POST batch/ID/requests" and len(lost) < 2:

@@ -333,6 +333,18 @@ def test_a_lost_answer_to_a_row_that_was_unknown(tmp_path: Path) -> None:
     assert (outcome.tally.succeeded, outcome.tally.unknown, len(far.jobs)) == (1, [], 1)
 
 
+def test_what_was_unknown_before_is_looked_for_at_once(tmp_path: Path) -> None:
+    """RunPod lists the latest jobs only, and drops results: it cannot wait until the end."""
+    far = runpod(fate=lambda row, _: Fate(takes_s=1 if row == "r1" else 600))
+    far.trouble = script(run=["lost"], requests=["404"] * 9)
+    scene = Scene(tmp_path, rows_of(2), far)
+    scene.run(interrupted_at_s=1.0)
+    assert [each.state for each in scene.attempts("r1")] == [State.UNKNOWN]
+    far.trouble = script()
+    scene.run()
+    assert [each.name for each in scene.told] == ["r1", "r2"]
+
+
 def test_an_unknown_row_that_waits_to_be_sent_again_is_not_looked_for(tmp_path: Path) -> None:
     """While another one is: it would have two results."""
     far = runpod(trouble=script(run=["lost-before", "lost"], requests=["404"] * 9))

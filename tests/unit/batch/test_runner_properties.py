@@ -165,7 +165,7 @@ def check_end(scene: Scene, last: Outcome) -> None:
 
 
 @given(chance=st.randoms(use_true_random=True))
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_each_row_is_done_once_or_unknown(chance: random.Random) -> None:
     """Through lost answers, refusals, outages, dead workers, kills, Ctrl-C and cancels."""
     with TemporaryDirectory() as folder:
