@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from runpodctl_py.api.types import Job, JobStatus
@@ -134,10 +134,8 @@ class NativeBatches:
             RateLimitedError: The endpoint has as many batches as it may have.
             AnswerLostError: There may be such a draft, or not.
         """
-        # The only body of the API that is no object.
-        body = cast("JsonObject", list(requests))
         try:
-            answer = await self._transport.post(self._path(), body)
+            answer = await self._transport.post(self._path(), [*requests])
         except NotFoundError as exc:
             raise NotFoundError(
                 f"There is no endpoint {self._endpoint_id}, or it takes no batches",

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from runpodctl_py.api.connections import Connections
-    from runpodctl_py.jsontypes import JsonObject
+    from runpodctl_py.jsontypes import JsonObject, JsonValue
 
 USER_AGENT = f"runpodctl-py/{__version__} Python/{sys.version_info[0]}.{sys.version_info[1]}"
 
@@ -146,7 +146,7 @@ class Transport:
     async def post(
         self,
         path: str,
-        body: JsonObject | None = None,
+        body: JsonObject | list[JsonValue] | None = None,
         params: Mapping[str, str | int] | None = None,
         *,
         hold_s: float = 0.0,
@@ -202,7 +202,7 @@ class Transport:
         method: str,
         path: str,
         *,
-        body: JsonObject | None = None,
+        body: JsonObject | list[JsonValue] | None = None,
         params: Mapping[str, str | int] | None = None,
         hold_s: float,
         repeatable: bool,

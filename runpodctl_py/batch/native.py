@@ -24,7 +24,7 @@ from runpodctl_py.batch.native_following import Following
 from runpodctl_py.batch.native_upload import DraftLostError, Due, Uploading
 from runpodctl_py.batch.native_waves import Waves
 from runpodctl_py.batch.retrying import is_worth_retrying
-from runpodctl_py.batch.runner import Stop
+from runpodctl_py.batch.runner import Stop, first_of
 from runpodctl_py.batch.walk import Walk
 from runpodctl_py.errors import NotFoundError, RefusedError, RunpodctlError
 from runpodctl_py.jobs.ledger import BatchState
@@ -34,7 +34,7 @@ from runpodctl_py.jobs.masking import masked
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from runpodctl_py.api.batches import BatchRequest, NativeBatches
+    from runpodctl_py.api.batches import BatchRequest
     from runpodctl_py.api.types import Job
     from runpodctl_py.batch.row import BadRow, Row
     from runpodctl_py.batch.runner import Limits, Tools
@@ -58,19 +58,17 @@ class NativeRunner:
         batch: The batch, in our hands.
         rows: Reads its file.
         tools: What it is run with; nothing is sent by `sending`, and no window limits it.
-        batches: RunPod's batches of the endpoint.
         limits: What is allowed.
         tally: Kept up to date while it runs; it counts what was done before already.
         is_begun: Whether some of its rows may have been sent before.
         repeats: Which rows that have ended are sent once more.
     """
 
-    def __init__(  # noqa: PLR0917 - one of each.
+    def __init__(
         self,
         batch: Batch,
         rows: Callable[[], Iterator[Row | BadRow]],
         tools: Tools,
-        batches: NativeBatches,
         limits: Limits,
         tally: Tally,
         *,
@@ -84,7 +82,7 @@ class NativeRunner:
         self._is_begun = is_begun
         self._walk = Walk(batch, rows, tools.scribe, is_begun=is_begun, repeats=repeats)
         self._waves = Waves(self._walk, limits, tally)
-        self._calls = SureBatches(batches, tools.patience, tools.clock, tally)
+        self._calls = SureBatches(tools.batches, tools.patience, tools.clock, tally)
         self._uploading = Uploading(batch, self._calls, tools.scribe, tools.homecoming, tally)
         self._following = Following(self._calls, tools.clock)
         self._saving = asyncio.Semaphore(_SAVED_AT_ONCE)
@@ -128,8 +126,7 @@ class NativeRunner:
                 looking.cancel()
                 stop = await self._reason()
         except* RunpodctlError as group:
-            # They have the same cause, or the first one is as good as any.
-            raise _first(group) from None
+            raise first_of(group) from None
         finally:
             await self._uploading.finish()
         return stop
@@ -378,8 +375,3 @@ class NativeRunner:
 
 def _job_ids(number: int, ledger: Ledger) -> list[str]:
     return NativeRecords.of(ledger).job_ids(number)
-
-
-def _first(group: BaseExceptionGroup[RunpodctlError]) -> RunpodctlError:
-    first = group.exceptions[0]
-    return _first(first) if isinstance(first, BaseExceptionGroup) else first

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 from runpodctl_py.api.types import JobStatus
 from runpodctl_py.batch.retrying import is_worth_retrying
-from runpodctl_py.batch.row import BadRow, Row
 from runpodctl_py.batch.saving import Attempt
+from runpodctl_py.batch.walk import Walk
 from runpodctl_py.errors import (
     AnswerLostError,
     NetworkError,
@@ -24,16 +24,18 @@ from runpodctl_py.errors import (
     RefusedError,
     RunpodctlError,
 )
-from runpodctl_py.jobs.ledger import BatchState, State
+from runpodctl_py.jobs.ledger import BatchState
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+    from collections.abc import Callable, Coroutine, Iterator
 
+    from runpodctl_py.api.batches import NativeBatches
     from runpodctl_py.api.serverless import Serverless
     from runpodctl_py.api.types import Job
     from runpodctl_py.batch.asking import Asking
     from runpodctl_py.batch.homecoming import Homecoming
     from runpodctl_py.batch.patience import Patience
+    from runpodctl_py.batch.row import BadRow, Row
     from runpodctl_py.batch.sending import Sending
     from runpodctl_py.batch.tally import Tally
     from runpodctl_py.batch.window import Window
@@ -82,6 +84,7 @@ class Tools:
 
     Args:
         endpoint: Where its jobs run.
+        batches: RunPod's own batches there.
         scribe: Where everything is written down.
         sending: Sends rows.
         asking: Asks for jobs until they have ended.
@@ -93,6 +96,7 @@ class Tools:
     """
 
     endpoint: Serverless
+    batches: NativeBatches
     scribe: Scribe
     sending: Sending
     asking: Asking
@@ -136,12 +140,10 @@ class Runner:
         repeats: Callable[[Record], bool],
     ) -> None:
         self._batch = batch
-        self._rows = rows
+        self._walk = Walk(batch, rows, tools.scribe, is_begun=is_begun, repeats=repeats)
         self._tools = tools
         self._limits = limits
         self._tally = tally
-        self._is_begun = is_begun
-        self._repeats = repeats
         self._flights: set[asyncio.Task[_Flown | None]] = set()
         self._landed = asyncio.Event()
         self._missing = asyncio.Event()
@@ -179,8 +181,7 @@ class Runner:
                 for task in beside:
                     task.cancel()
         except* RunpodctlError as group:
-            # They have the same cause, or the first one is as good as any.
-            raise _first(group) from None
+            raise first_of(group) from None
         finally:
             await self._tools.sending.finish()
         # It may have been cancelled when everything was sent.
@@ -190,10 +191,7 @@ class Runner:
 
     async def _pick_up(self, tasks: asyncio.TaskGroup) -> None:
         """Follow what is in flight from before, and first of all: results do not wait."""
-        if not self._is_begun:
-            return
-        for record in await self._tools.scribe.write(self._left_in_flight):
-            attempt = await self._attempt_of(record)
+        for attempt in await self._walk.in_flight():
             self._fly(tasks, self._follow(attempt, None))
 
     async def _search(self, tasks: asyncio.TaskGroup) -> None:
@@ -227,7 +225,7 @@ class Runner:
                 continue
             count += 1
             self._tally.unknown.remove(name)
-            attempt = await self._attempt_of(record)
+            attempt = await self._walk.attempt_of(record)
             self._fly(tasks, self._follow(replace(attempt, job_id=job.job_id), None))
         self._tools.patience.answered()
         return count
@@ -235,22 +233,9 @@ class Runner:
     def _lost_records(self, ledger: Ledger) -> list[Record]:
         return list(ledger.batches.rows(self._batch.batch_id, "state = 'unknown'"))
 
-    def _left_in_flight(self, ledger: Ledger) -> list[Record]:
-        condition = "saved_at IS NULL AND job_id IS NOT NULL AND state != 'expired'"
-        return list(ledger.batches.rows(self._batch.batch_id, condition))
-
-    async def _attempt_of(self, record: Record) -> Attempt:
-        name, line = record.intent.row or "", record.intent.line or 0
-        number = await self._tools.scribe.write(
-            lambda ledger: ledger.batches.attempt_count(self._batch.batch_id, name)
-        )
-        return Attempt(
-            line=line, name=name, key=record.key, job_id=record.job_id or "", number=number
-        )
-
     async def _send_all(self, tasks: asyncio.TaskGroup) -> Stop:
         count = 0
-        async for row, before in self._to_send():
+        async for row, before in self._walk.due():
             if count == self._limits.rows:
                 return Stop.LIMIT
             await self._room()
@@ -259,25 +244,6 @@ class Runner:
             count += 1
             self._fly(tasks, self._run_row(row, before))
         return Stop.DONE
-
-    async def _to_send(self) -> AsyncIterator[tuple[Row, Record | None]]:
-        """Yield the rows that have no result and are not in flight, with their last attempts."""
-        for chunk in _chunks(self._rows()):
-            before = await self._attempts(chunk) if self._is_begun else {}
-            for row in chunk:
-                record = before.get(row.name)
-                if record is None or self.is_due(record):
-                    yield row, record
-
-    def is_due(self, record: Record) -> bool:
-        """Tell whether a row whose last attempt is known is to be sent once more."""
-        return record.state is State.NOT_SENT or self._repeats(record)
-
-    async def _attempts(self, chunk: Sequence[Row]) -> dict[str, Record]:
-        names = [row.name for row in chunk]
-        return await self._tools.scribe.write(
-            lambda ledger: ledger.batches.attempts(self._batch.batch_id, names)
-        )
 
     # When.
 
@@ -348,7 +314,7 @@ class Runner:
 
     async def _run_row(self, row: Row, before: Record | None) -> _Flown | None:
         parent = None if before is None else before.key
-        number = 1 if before is None else 1 + (await self._attempt_of(before)).number
+        number = await self._walk.next_number(before)
         return await self._send_and_follow(row, parent, number)
 
     async def _send_and_follow(self, row: Row, parent: str | None, number: int) -> _Flown | None:
@@ -362,7 +328,7 @@ class Runner:
             self._missing.set()
             return None
         except (RefusedError, PayloadTooLargeError) as exc:
-            refused = (await self._attempts([row]))[row.name]
+            refused = (await self._walk.attempts([row]))[row.name]
             await self._tools.homecoming.refused(replace(attempt, key=refused.key), exc.message)
             return None
         if sent is None:
@@ -381,7 +347,7 @@ class Runner:
         ended_s = tools.clock.now_s()
         summary = await home.saved(attempt, job)
         if self._may_repeat(attempt) and is_worth_retrying(job, summary):
-            row = row or await self._row_of(attempt)
+            row = row or await self._walk.row_of(attempt)
             if row is not None:
                 await home.leave(attempt, job, summary)
                 self._tally.repeated += 1
@@ -394,29 +360,8 @@ class Runner:
             attempt.number <= self._limits.retries and self._stop is None and self._may_cost_more()
         )
 
-    async def _row_of(self, attempt: Attempt) -> Row | None:
-        """Return a row that was sent before us, unless what was sent is not known in whole."""
-        scribe = self._tools.scribe
-        record = await scribe.write(lambda ledger: ledger.record(attempt.key))
-        payload = await scribe.write(lambda ledger: ledger.payload(attempt.key))
-        if not record.is_payload_whole or not isinstance(payload, dict):
-            return None
-        return Row(attempt.line, attempt.name, payload, record.intent.policy)
 
-
-def _chunks(rows: Iterator[Row | BadRow]) -> Iterator[list[Row]]:
-    chunk: list[Row] = []
-    for row in rows:
-        # What cannot be sent was told when the file was read first.
-        if isinstance(row, Row):
-            chunk.append(row)
-        if len(chunk) == _CHUNK:
-            yield chunk
-            chunk = []
-    if chunk:
-        yield chunk
-
-
-def _first(group: BaseExceptionGroup[RunpodctlError]) -> RunpodctlError:
+def first_of(group: BaseExceptionGroup[RunpodctlError]) -> RunpodctlError:
+    """Return an error of several that ended a batch: they have one cause, or one is as good."""
     first = group.exceptions[0]
-    return _first(first) if isinstance(first, BaseExceptionGroup) else first
+    return first_of(first) if isinstance(first, BaseExceptionGroup) else first

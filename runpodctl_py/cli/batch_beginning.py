@@ -34,6 +34,7 @@ async def begin(
     context: Context, order: Order, source: Source, running: Running, *, is_new: bool, dry_run: bool
 ) -> None:
     """Run a file: a batch of its own, or the rest of the one that the same command began."""
+    check_pace(order, running)
     preset = order.loaded_preset()
     recipe = order.recipe(preset)
     with reading():
@@ -84,11 +85,25 @@ async def go_on(
         is_due: Which of the rows that are done with are sent once more.
     """
     order = Order.of(batch)
+    check_pace(order, running)
     source = source_again(batch)
     with reading():
         check_unchanged(batch, source)
     _introduce(context, batch, running, f"begun {_ago(batch)}")
     await Work(context, batch, order, source, running, is_due).run()
+
+
+def check_pace(order: Order, running: Running) -> None:
+    """Refuse what has no meaning where RunPod decides how many jobs run at once.
+
+    Raises:
+        UsageError: --concurrency or --rate was given together with --native.
+    """
+    if order.is_native and (running.concurrency, running.rate) != (None, None):
+        raise UsageError(
+            "With --native, RunPod decides how many jobs run at once",
+            hint="Leave out --concurrency and --rate, or --native.",
+        )
 
 
 def nothing_again(record: Record) -> bool:

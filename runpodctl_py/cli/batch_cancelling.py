@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from runpodctl_py.api.batches import NativeBatches
 from runpodctl_py.api.serverless import Serverless
 from runpodctl_py.api.transport import Transport
 from runpodctl_py.api.types import JobStatus
+from runpodctl_py.batch.native_cancelling import cancel_native
 from runpodctl_py.batch.pace import CANCEL, Pace
 from runpodctl_py.cli import asking
 from runpodctl_py.errors import NotFoundError, RateLimitedError, RefusedError
@@ -43,13 +45,18 @@ async def cancel_batch(context: Context, batch: Batch, *, is_sure: bool) -> None
     settings = context.settings
     async with Transport(settings.endpoint_base_url, settings.api_key) as transport:
         cancelling = _Cancelling(ledger, Serverless(transport, batch.endpoint_id))
-        await cancelling.cancel(rows)
+        if batch.options["is_native"]:
+            batches = NativeBatches(transport, batch.endpoint_id)
+            cancelling.cancelled += await cancel_native(ledger, batches, batch.batch_id)
+        else:
+            await cancelling.cancel(rows)
         # Who runs it may have been sending, and looks every three seconds whether it may.
         for _ in range(_ROUNDS):
             if not ledger.batches.is_running(ledger.batches.find(batch.batch_id)):
                 break
             await asyncio.sleep(_PAUSE_S)
-            await cancelling.cancel(ledger.batches.rows(batch.batch_id, _IN_FLIGHT))
+            if not batch.options["is_native"]:
+                await cancelling.cancel(ledger.batches.rows(batch.batch_id, _IN_FLIGHT))
     cancelled = cancelling.cancelled
     if output.as_json:
         output.document(

@@ -15,6 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from runpodctl_py.batch.lines import document_of
+from runpodctl_py.batch.native import NativeRunner
 from runpodctl_py.batch.reader import rows
 from runpodctl_py.batch.results import ResultsFile
 from runpodctl_py.batch.runner import Limits, Runner, Stop
@@ -173,7 +174,8 @@ class Work:
                 )
                 beat = asyncio.create_task(view.keep())
                 stack.push_async_callback(_ended, beat)
-                runner = Runner(
+                kind = NativeRunner if self.order.is_native else Runner
+                runner = kind(
                     self.batch,
                     lambda: rows(self.source, self._recipe),
                     tools,

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+from runpodctl_py.api.batches import NativeBatches
 from runpodctl_py.api.serverless import Serverless
 from runpodctl_py.api.transport import Transport, download_client
 from runpodctl_py.batch.asking import Asking
@@ -92,6 +93,7 @@ async def opened_tools(  # noqa: PLR0917 - one of each.
     held = allowed.status.at_once - _FOR_OTHERS
     return Tools(
         endpoint=endpoint,
+        batches=NativeBatches(transport, batch.endpoint_id),
         scribe=scribe,
         sending=Sending(batch, endpoint, scribe, Pace(allowed.run, clock), patience, tally),
         asking=Asking(endpoint, Pace(allowed.status, clock), held, patience, tally, clock),

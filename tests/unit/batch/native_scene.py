@@ -316,6 +316,7 @@ class Scene:
         pace = Pace(Limit(None, 20), clock)
         tools = Tools(
             endpoint=endpoint,
+            batches=NativeBatches(transport, self.endpoint_id),
             scribe=scribe,
             sending=Sending(self.batch, endpoint, scribe, pace, patience, self.tally),
             asking=Asking(endpoint, pace, 20, patience, self.tally, clock),
@@ -329,7 +330,6 @@ class Scene:
             self.batch,
             lambda: iter(self.rows),
             tools,
-            NativeBatches(transport, self.endpoint_id),
             limits,
             self.tally,
             is_begun=self.is_begun,

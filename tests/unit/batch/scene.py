@@ -12,7 +12,7 @@ from collections import deque
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from runpodctl_py.api.types import Health, Job, JobCounts, JobStatus, Listed, WorkerCounts
 from runpodctl_py.batch.asking import Asking
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
+    from runpodctl_py.api.batches import NativeBatches
     from runpodctl_py.api.serverless import Serverless
     from runpodctl_py.api.types import JobRequest
     from runpodctl_py.jobs.save import Sink
@@ -568,6 +569,8 @@ class Scene:
         lines = await stack.enter_async_context(InGroups(partial(_appended, file)))
         return Tools(
             endpoint=endpoint,
+            # Nobody asks for them here.
+            batches=cast("NativeBatches", None),
             scribe=scribe,
             sending=Sending(batch, endpoint, scribe, Pace(Limit(100, 200), clock), patience, tally),
             asking=asking,

@@ -73,7 +73,9 @@ async def test_it_is_written_down_before_it_is_sent(ledger: Ledger, told: list[s
         states.append(only(ledger).state)
         return QUEUED
 
-    job, notes = await sent(Directly(ledger), INTENT, send, lambda error: told.append(error.message))
+    job, notes = await sent(
+        Directly(ledger), INTENT, send, lambda error: told.append(error.message)
+    )
     assert (job, notes.key, states) == (QUEUED, only(ledger).key, [State.SENDING])
     assert (only(ledger).state, only(ledger).job_id) == (State.QUEUED, QUEUED.job_id)
     assert told == []
@@ -157,7 +159,9 @@ async def test_trouble_after_the_sending_is_told_once(ledger: Ledger, told: list
         damage(ledger)
         return QUEUED
 
-    job, notes = await sent(Directly(ledger), INTENT, send, lambda error: told.append(error.message))
+    job, notes = await sent(
+        Directly(ledger), INTENT, send, lambda error: told.append(error.message)
+    )
     await notes.seen(DONE)
     await notes.home(Summary(DONE))
     await notes.expired()
