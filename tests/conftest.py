@@ -3,12 +3,34 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+import certifi
 import pytest
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator
+
+_PROGRAMS = Path(__file__).with_name("programs")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _quick_libraries(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Two libraries do not do over and over what costs much and no test asks for.
+
+    Each HTTP client and each start of RunPod's SDK reads a hundred certificates, for 0.05 s; the
+    only servers that tests know need none, or bring their own. And each worker's import of the SDK
+    measures the processor's clock for a second (py-cpuinfo), unless SELinux seems to forbid it.
+    """
+    first, end, _ = certifi.contents().partition("-----END CERTIFICATE-----\n")
+    certificates = tmp_path_factory.mktemp("certificates") / "one.pem"
+    certificates.write_text(first + end)
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"):
+            patch.setenv(name, str(certificates))
+        patch.setenv("PATH", str(_PROGRAMS), prepend=os.pathsep)
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import runpy
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +38,7 @@ def walk(name: str, command: Any) -> Iterator[tuple[str, Any]]:
         yield from walk(f"{name} {child_name}", child)
 
 
+@cache
 def all_commands() -> dict[str, Any]:
     """Return every command by what a person types after `runpodctl-py`."""
     return {path: found for name in COMMANDS for path, found in walk(name, load_command(name))}

@@ -34,6 +34,23 @@ finally:
     print(json.dumps(sorted(sys.modules)), file=sys.stderr)
 """
 
+#: Imports each module first in a process of its own, and prints the names of those that cannot be.
+_EACH_FIRST = """
+import importlib, os, pkgutil, sys
+import runpodctl_py.cli
+# Libraries only: they need not be imported again for each.
+import asyncio, httpx, rich.progress, sqlite3, stamina, typer
+for module in pkgutil.iter_modules(runpodctl_py.cli.__path__, "runpodctl_py.cli."):
+    if (process := os.fork()) == 0:
+        try:
+            importlib.import_module(module.name)
+        except ImportError:
+            os._exit(1)
+        os._exit(0)
+    if os.waitpid(process, 0)[1]:
+        print(module.name)
+"""
+
 
 @pytest.mark.parametrize(
     ("arguments", "code"),
@@ -69,3 +86,11 @@ def test_httpx_comes_without_its_command_line() -> None:
     )
     imported = set(json.loads(done.stderr.splitlines()[-1]))
     assert {"httpx", "click"} & imported == {"httpx"}
+
+
+def test_each_command_can_be_the_first() -> None:
+    """Its modules import what they need: whatever else a process has imported before is no help."""
+    done = subprocess.run(
+        [sys.executable, "-c", _EACH_FIRST], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == ""

@@ -16,13 +16,15 @@ import sys
 import termios
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import pyte
 
+from tests.acceptance.cli import warm
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
-    from pathlib import Path
     from types import TracebackType
 
 #: Far more than any of these commands needs, even on a busy machine.
@@ -31,18 +33,9 @@ PATIENCE_S = 60.0
 CTRL_C = b"\x03"
 
 # As the installed script: without the current folder among the places of modules.
-_COMMAND = (sys.executable, "-P", "-m", "runpodctl_py")
-_MANY_COMMANDS = """
-import json, sys, traceback
-from runpodctl_py.cli.app import main
-for arguments in json.loads(sys.argv[1]):
-    try:
-        main(arguments)
-    except SystemExit:
-        pass
-    except BaseException:
-        traceback.print_exc()
-"""
+_MODULE = ("-m", "runpodctl_py")
+_COMMAND = (sys.executable, "-P", *_MODULE)
+_MANY_COMMANDS = Path(__file__).with_name("many_commands.py")
 #: A session's first process has to ask for its terminal.
 _WITH_TERMINAL = (
     sys.executable,
@@ -99,15 +92,10 @@ class Person:
             under: A command that runs it, such as a shell that sets a limit.
             variables: More of them, for this command only.
         """
-        return self._run([*under, *_COMMAND, *arguments], stdin, variables)
-
-    def run_all(self, commands: Sequence[Sequence[str]]) -> Said:
-        """Run commands one after the other in one process, whatever each exits with."""
-        return self._run([sys.executable, "-c", _MANY_COMMANDS, json.dumps(commands)], "", {})
-
-    def _run(self, command: list[str], stdin: str, variables: Mapping[str, str]) -> Said:
+        if not under:
+            return self._run_warm([*_MODULE, *arguments], stdin, variables)
         done = subprocess.run(
-            command,
+            [*under, *_COMMAND, *arguments],
             cwd=self.folder,
             env=self.environment(variables),
             input=stdin,
@@ -115,6 +103,24 @@ class Person:
             text=True,
             check=False,
             timeout=PATIENCE_S,
+        )
+        return Said(done.returncode, done.stdout, done.stderr)
+
+    def run_all(self, commands: Sequence[Sequence[str]]) -> Said:
+        """Run commands one after the other in one process, whatever each exits with."""
+        return self.run_program(_MANY_COMMANDS, json.dumps(commands))
+
+    def run_program(self, program: Path, *arguments: str) -> Said:
+        """Run a Python program of the tests to its end, in a pipe."""
+        return self._run_warm([str(program), *arguments], "", {})
+
+    def _run_warm(self, arguments: list[str], stdin: str, variables: Mapping[str, str]) -> Said:
+        done = warm.run(
+            arguments,
+            folder=self.folder,
+            environment=self.environment(variables),
+            stdin=stdin,
+            timeout_s=PATIENCE_S,
         )
         return Said(done.returncode, done.stdout, done.stderr)
 

@@ -214,4 +214,4 @@ def test_the_script_and_the_module_are_the_same_command(person: Person) -> None:
     """`runpodctl-py` was installed beside the interpreter."""
     script = sys.executable.rpartition("/")[0] + "/runpodctl-py"
     done = subprocess.run([script, "--version"], capture_output=True, text=True, check=False)
-    assert done.stdout == person.run("--version").stdout
+    assert done.stdout == person.start("--version").communicate(timeout=PATIENCE_S)[0]

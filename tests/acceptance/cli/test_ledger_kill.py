@@ -6,8 +6,6 @@ import base64
 import json
 import os
 import signal
-import subprocess
-import sys
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -57,16 +55,8 @@ class Scene:
         self._killed("retry", point, job_id)
 
     def _killed(self, *arguments: str) -> None:
-        done = subprocess.run(
-            [sys.executable, "-P", str(DOOMED), *arguments],
-            cwd=self.person.folder,
-            env=self.person.environment({}),
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=PATIENCE_S,
-        )
-        assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGKILL, "", "")
+        said = self.person.run_program(DOOMED, *arguments)
+        assert said == Said(-signal.SIGKILL, "", "")
 
     def ended(self) -> list[str]:
         """Return the ids of this test's jobs at RunPod, when they have ended."""

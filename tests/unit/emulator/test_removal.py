@@ -213,6 +213,7 @@ def test_what_is_no_secret_stays() -> None:
         | st.floats(allow_nan=False, allow_infinity=False)
         | st.text(),
         lambda each: st.lists(each) | st.dictionaries(st.text(), each),
+        max_leaves=10,
     )
 )
 def test_removing_twice_is_removing_once(value: Any) -> None:
