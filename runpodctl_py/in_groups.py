@@ -26,14 +26,14 @@ class InGroups(Generic[_Item, _Done]):
     All calls of `work` are made in the same thread, one after another, in the order of `add`.
 
     Args:
-        work: Does a group, and returns what came of each, in order; if it raises, nothing of the
-            group is done, and each of them is told so.
+        work: Does a group, and returns what came of each, in order: an exception, where one was
+            not done. If it raises, nothing of the group is done, and each of them is told so.
         end: Called in the same thread after the last group.
     """
 
     def __init__(
         self,
-        work: Callable[[Sequence[_Item]], Sequence[_Done]],
+        work: Callable[[Sequence[_Item]], Sequence[_Done | Exception]],
         end: Callable[[], None] | None = None,
     ) -> None:
         self._work = work
@@ -87,4 +87,11 @@ class InGroups(Generic[_Item, _Done]):
                 continue
             for (_, done), result in zip(group, results, strict=True):
                 if not done.done():
-                    done.set_result(result)
+                    _settle(done, result)
+
+
+def _settle(done: asyncio.Future[_Done], result: _Done | Exception) -> None:
+    if isinstance(result, Exception):
+        done.set_exception(result)
+    else:
+        done.set_result(result)

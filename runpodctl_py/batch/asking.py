@@ -95,7 +95,7 @@ class Asking:
         except (NotFoundError, RefusedError):
             # Either the job is gone or this server has no such route: `/status` knows which.
             job = await self._status(job_id)
-        self._misbehaviours = _MISBEHAVIOURS_ALLOWED + 1
+        self._misbehaviours += _MISBEHAVIOURS_ALLOWED // 4
         return job
 
     async def _held(self, job_id: str) -> Job:
@@ -106,6 +106,8 @@ class Asking:
             job = await self._endpoint.status_sync(job_id, round(hold_s * 1000))
         if not job.status.is_final and self._clock.now_s() - asked_s < hold_s * _HONEST_HOLD:
             self._misbehaviours += 1
+        elif self._misbehaviours:
+            self._misbehaviours -= 1
         return job
 
     async def _status(self, job_id: str) -> Job:

@@ -64,6 +64,7 @@ def document_of(result: RowResult, root: Path) -> JsonObject:
         "id": result.job_id,
         "status": result.state.value,
         "ok": result.is_success,
+        "whole": result.is_whole,
         "attempts": result.attempts,
         "delay_ms": result.delay_ms,
         "execution_ms": result.execution_ms,
@@ -105,6 +106,7 @@ def result_of(line: bytes, root: Path) -> RowResult:
             output=document["output"],
             error=_value(document, "error", str, NoneType),
             attempts=_value(document, "attempts", int),
+            is_whole=_value(document, "whole", bool),
         )
     except (KeyError, TypeError, ValueError, RecursionError) as exc:
         raise ValueError(f"no result of a row: {exc!r}") from exc

@@ -24,7 +24,7 @@ from runpodctl_py.batch.native_following import Following
 from runpodctl_py.batch.native_upload import DraftLostError, Due, Uploading
 from runpodctl_py.batch.native_waves import Waves
 from runpodctl_py.batch.retrying import is_worth_retrying
-from runpodctl_py.batch.runner import Stop, first_of
+from runpodctl_py.batch.runner import Stop, first_of, until_ended
 from runpodctl_py.batch.walk import Walk
 from runpodctl_py.errors import NotFoundError, RefusedError, RunpodctlError
 from runpodctl_py.jobs.ledger import BatchState
@@ -111,7 +111,7 @@ class NativeRunner:
             return await asyncio.shield(work)
         except asyncio.CancelledError:
             work.cancel()
-            await asyncio.wait([work])
+            await until_ended(work)
             raise
 
     async def _work(self) -> Stop:

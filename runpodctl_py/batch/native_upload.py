@@ -223,13 +223,18 @@ class Uploading:
         wanted: defaultdict[str, deque[Due]] = defaultdict(deque)
         for due in taken:
             wanted[fingerprint(due.row.payload)].append(due)
+        listed = set()
         try:
             found = {}
             async for request_id, mark in self._listed(native_id, taken):
+                listed.add(request_id)
                 if request_id not in found and wanted[mark]:
                     found[request_id] = wanted[mark].popleft()
         except NotFoundError as exc:
             raise DraftLostError(exc.message) from exc
+        if len(listed) > len(taken):
+            # A chunk was added twice after all; nothing of it has run.
+            raise DraftLostError(f"RunPod's batch {native_id} has more requests than it was given")
         if len(found) < len(taken):
             raise _unlike(native_id)
         return found

@@ -52,7 +52,8 @@ class RowResult:
         key: The ledger's name of the attempt.
         job_id: RunPod's id of it.
         state: Where it ended.
-        is_success: Whether all that was wanted of it is on our disk.
+        is_success: Whether it is a success.
+        is_whole: Whether all that it returned is on our disk, so that nothing is left to be asked.
         delay_ms: Time in the queue.
         execution_ms: Time on the worker.
         cost_usd: About what that cost.
@@ -77,3 +78,4 @@ class RowResult:
     output: JsonValue = None
     error: str | None = None
     attempts: int = 1
+    is_whole: bool = True

@@ -8,6 +8,7 @@ where it was. Reading rows, pace, asking, saving and the results' file are other
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 from typing import TYPE_CHECKING
@@ -44,7 +45,11 @@ if TYPE_CHECKING:
     from runpodctl_py.jobs.lost import LostJobs
 
 _LOOK_S = 3.0
-"""How often we look at the endpoint's workers, and whether the batch was cancelled."""
+"""How often we look at the endpoint's workers."""
+_HEED_S = 1.0
+"""How often we look whether the batch was cancelled."""
+_UNPRICED = 8
+"""How many jobs may be in flight under a cap as long as nobody knows what one costs."""
 _SEARCH_S = 1.2
 """RunPod's list of requests may be asked ten times in ten seconds (API reference 4.3)."""
 _CHUNK = 200
@@ -151,6 +156,7 @@ class Runner:
         if tally.unknown:
             self._missing.set()
         self._stop: Stop | None = None
+        self._refusals: list[RefusedError] = []
 
     async def run(self) -> Stop:
         """Send what is to be sent, and follow it to its end.
@@ -166,13 +172,16 @@ class Runner:
             return await asyncio.shield(work)
         except asyncio.CancelledError:
             work.cancel()
-            await asyncio.wait([work])
+            await until_ended(work)
             raise
 
     async def _work(self) -> Stop:
         try:
             async with asyncio.TaskGroup() as tasks:
-                beside = [tasks.create_task(self._look()), tasks.create_task(self._search(tasks))]
+                beside = [
+                    tasks.create_task(each)
+                    for each in (self._look(), self._heed_cancellation(), self._search(tasks))
+                ]
                 await self._pick_up(tasks)
                 stop = await self._send_all(tasks)
                 await self._all_landed()
@@ -184,6 +193,8 @@ class Runner:
             raise first_of(group) from None
         finally:
             await self._tools.sending.finish()
+        if self._refusals:
+            raise self._refusals[0]
         # It may have been cancelled when everything was sent.
         return self._stop or stop
 
@@ -250,7 +261,9 @@ class Runner:
     async def _room(self) -> None:
         """Wait until one more job may be in flight, or nothing may be sent any more."""
         while self._stop is None:
-            if not self._may_cost_more():
+            if self._is_price_awaited():
+                pass
+            elif not self._may_cost_more():
                 if not self._tally.in_flight:
                     self._stop = Stop.COST
                     return
@@ -258,6 +271,12 @@ class Runner:
                 return
             self._landed.clear()
             await self._landed.wait()
+
+    def _is_price_awaited(self) -> bool:
+        """Tell whether there is a cap, and nobody knows yet what the jobs in flight will cost."""
+        tally = self._tally
+        is_unknown = self._limits.max_cost_usd is not None and not (tally.costs or tally.kept)
+        return is_unknown and tally.in_flight >= _UNPRICED
 
     def _may_cost_more(self) -> bool:
         """Tell whether what has run, and what is in flight if it costs alike, is below the cap."""
@@ -267,15 +286,8 @@ class Runner:
         return tally.cost_usd + tally.in_flight * tally.mean_cost_usd < cap
 
     async def _look(self) -> None:
-        """Keep an eye on the workers, and on whether somebody cancels the batch."""
+        """Keep an eye on the workers."""
         while True:
-            batch = await self._tools.scribe.write(
-                lambda ledger: ledger.batches.find(self._batch.batch_id)
-            )
-            if batch.state is BatchState.CANCELLED:
-                self._stop = Stop.CANCELLED
-                self._tools.sending.stop()
-                self._landed.set()
             try:
                 self._tally.health = await self._tools.endpoint.health(tries=1)
                 workers = self._tally.health.workers
@@ -285,6 +297,18 @@ class Runner:
                 # It only helps to judge how much is enough; the jobs are what matters.
                 self._tally.health = None
             await self._tools.clock.sleep(_LOOK_S)
+
+    async def _heed_cancellation(self) -> None:
+        """Send nothing more when somebody cancels the batch."""
+        while True:
+            batch = await self._tools.scribe.write(
+                lambda ledger: ledger.batches.find(self._batch.batch_id)
+            )
+            if batch.state is BatchState.CANCELLED:
+                self._stop = Stop.CANCELLED
+                self._tools.sending.stop()
+                self._landed.set()
+            await self._tools.clock.sleep(_HEED_S)
 
     def _fly(
         self, tasks: asyncio.TaskGroup, flight: Coroutine[object, object, _Flown | None]
@@ -342,7 +366,14 @@ class Runner:
         try:
             job = await tools.asking.until_final(attempt.job_id)
         except NotFoundError:
+            if not await self._is_endpoint_there(attempt):
+                return await self._follow(attempt, row)
             await home.expired(attempt)
+            return None
+        except RefusedError as exc:
+            # It concerns this job only: the others go on, and this one stays to be asked for.
+            self._tally.troubles.add(attempt.name, exc.message)
+            self._refusals.append(exc)
             return None
         ended_s = tools.clock.now_s()
         summary = await home.saved(attempt, job)
@@ -355,10 +386,33 @@ class Runner:
         await home.settle(attempt, job, summary)
         return _Flown(job, tools.clock.now_s() - ended_s)
 
+    async def _is_endpoint_there(self, attempt: Attempt) -> bool:
+        """Look whether a job is gone, or everything: with another account's key, say.
+
+        Raises:
+            NotFoundError: There is no such endpoint: nothing is known of its jobs.
+        """
+        try:
+            await self._tools.endpoint.health(tries=1)
+        except NotFoundError as exc:
+            exc.job_id = attempt.job_id
+            raise
+        except NetworkError as exc:
+            await self._tools.patience.wait(exc)
+            return False
+        return True
+
     def _may_repeat(self, attempt: Attempt) -> bool:
         return (
             attempt.number <= self._limits.retries and self._stop is None and self._may_cost_more()
         )
+
+
+async def until_ended(work: asyncio.Task[Stop]) -> None:
+    """Wait for work that was cancelled, however often we are cancelled ourselves meanwhile."""
+    while not work.done():
+        with suppress(asyncio.CancelledError):
+            await asyncio.wait([work])
 
 
 def first_of(group: BaseExceptionGroup[RunpodctlError]) -> RunpodctlError:

@@ -87,15 +87,20 @@ class Saving:
         Raises:
             SaveError: That is not possible.
         """
-        for path in self._directory.glob(f".{self._label}.*.part"):
-            with suppress(OSError):
-                path.unlink()
+        for label in (self._label, *_RESULTS):
+            for path in self._directory.glob(f".{label}.*.part"):
+                with suppress(OSError):
+                    path.unlink()
         self._taken = prepared(self._directory)
         for name in _RESULTS:
             self._taken.add(name)
 
     async def save(self, attempt: Attempt, job: Job) -> Summary:
-        """Save the files of a job that has ended, and say what came of it."""
+        """Save the files of a job that has ended, and say what came of it.
+
+        Raises:
+            SaveError: The folder takes no files: what else comes would be lost, too.
+        """
         reading = read_output(job.output)
         files = _named(reading.files, attempt.name)
         error = judged(job, reading)
@@ -104,6 +109,8 @@ class Saving:
         report = await save_files(
             files, self._directory, label=self._label, fetch=self._fetcher(), taken=self._taken
         )
+        if report.folder_problem is not None:
+            raise SaveError(report.folder_problem, job_id=job.job_id)
         if error is None and report.problems:
             error = SaveError("\n".join(report.problems), job_id=job.job_id)
         return Summary(
@@ -138,6 +145,7 @@ def result_of(attempt: Attempt, summary: Summary) -> RowResult:
         output=summary.output,
         error=None if summary.error is None else summary.error.message,
         attempts=attempt.number,
+        is_whole=summary.is_whole,
     )
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from runpodctl_py.errors import LedgerError
     from runpodctl_py.jobs.ledger import Batch, Scribe
 
-_LAST_ANSWERS_S = 10.0
+_LAST_ANSWERS_S = 40.0
 """How long, when everything is to stop, we wait for the answers to what is being sent."""
 
 
@@ -59,6 +59,7 @@ class Sending:
         self._tally = tally
         self._underway: set[asyncio.Task[tuple[str, Job]]] = set()
         self._is_stopped = False
+        self._outage = asyncio.Lock()
 
     def stop(self) -> None:
         """Begin to send nothing more: whose turn comes from now on is left unsent."""
@@ -93,7 +94,9 @@ class Sending:
                 self._patience.answered()
                 self._tally.limited += 1
             except NetworkError as exc:
-                await self._patience.wait(exc)
+                # One at a time: each try stands in the ledger.
+                async with self._outage:
+                    await self._patience.wait(exc)
             else:
                 self._patience.answered()
                 self._tally.sent += 1

@@ -30,7 +30,6 @@ _WORDS = {
 """What is said of a row of which nobody else said anything."""
 _GROUP = 500
 """Lines that are put back are safe after as many, rather than after each."""
-_WITHOUT_RESULT = frozenset({State.EXPIRED, State.NOT_SENT})
 
 
 @dataclass(slots=True)
@@ -39,11 +38,13 @@ class _Known:
 
     Args:
         current: Of all of these.
+        expired: Of those that RunPod does not know any more, and whose results never came home.
         unsaved: Of those whose results are not on our disk as far as the ledger knows; with what
             they have cost, if they have ended before.
     """
 
     current: set[str] = field(default_factory=set)
+    expired: set[str] = field(default_factory=set)
     unsaved: dict[str, float] = field(default_factory=dict)
 
 
@@ -67,13 +68,14 @@ def take_stock(
     again = {
         each.key
         for each in (read_results(batch.output_dir / RESULTS) if known.unsaved else ())
-        if each.key in known.unsaved and not each.is_success
+        if each.key in known.unsaved and not each.is_whole
     }
     told = set()
     for result in file.kept(lambda _, key: key in known.current and key not in again):
         tally.take(result)
         told.add(result.key)
-        if result.key in known.unsaved:
+        is_news = result.key in known.unsaved or result.key in known.expired
+        if is_news and result.state.is_final and result.is_whole:
             _adopt(ledger, result)
     missing = [*(known.current - known.unsaved.keys() - told)]
     for start in range(0, len(missing), _GROUP):
@@ -96,7 +98,9 @@ def _known(batch_id: str, ledger: Ledger, tally: Tally, is_due: Callable[[Record
             tally.unknown.append(record.intent.row or record.key)
             continue
         known.current.add(record.key)
-        if record.saved_at is None and record.state not in _WITHOUT_RESULT:
+        if record.state is State.EXPIRED and record.saved_at is None:
+            known.expired.add(record.key)
+        elif record.saved_at is None and record.state is not State.NOT_SENT:
             known.unsaved[record.key] = record.cost_usd or 0.0
     return known
 

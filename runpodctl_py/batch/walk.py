@@ -72,7 +72,10 @@ class Walk:
 
     def _unsaved(self, ledger: Ledger) -> list[Attempt]:
         condition = "saved_at IS NULL AND job_id IS NOT NULL AND state != 'expired'"
-        rows = ledger.batches.rows(self._batch_id, condition)
+        rows = list(ledger.batches.rows(self._batch_id, condition))
+        for record in rows:
+            # Or `jobs sync` would bring it home, by names of its own.
+            ledger.claim(record.key)
         return [self._attempt(ledger, each) for each in rows]
 
     async def attempt_of(self, record: Record) -> Attempt:

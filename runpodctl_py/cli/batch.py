@@ -183,7 +183,8 @@ def resume(batch: BatchId, *, running: Running, common: options.Common) -> None:
     Example:
       runpodctl-py batch resume b7f3a2 --max-cost 5
     """
-    from runpodctl_py.cli.batch_beginning import go_on, nothing_again
+    from runpodctl_py.cli.batch_beginning import go_on
+    from runpodctl_py.cli.batch_running import nothing_again
 
     found, where = _found(batch, common)
     with opened(where, is_quiet=running.quiet) as context:

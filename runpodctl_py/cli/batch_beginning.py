@@ -9,12 +9,12 @@ from runpodctl_py.api.types import JobRequest
 from runpodctl_py.batch.opening import check_unchanged, digest_of, examine, new_id
 from runpodctl_py.cli.batch_leaving import reading
 from runpodctl_py.cli.batch_ordering import STDIN, Order, source_again
-from runpodctl_py.cli.batch_running import Work
+from runpodctl_py.cli.batch_running import Work, nothing_again
 from runpodctl_py.cli.batch_words import counted, money_text
 from runpodctl_py.cli.context import endpoint_id
 from runpodctl_py.cli.durations import ago_text
 from runpodctl_py.cli.prices import preset_price_usd
-from runpodctl_py.errors import UsageError
+from runpodctl_py.errors import ConflictError, UsageError
 from runpodctl_py.jobs.ledger import Batch, State
 from runpodctl_py.jobs.save import check_folder
 
@@ -46,6 +46,8 @@ async def begin(
     if dry_run:
         _show_dry_run(context, where, examined, before, preset)
         return
+    if before is None and not is_new:
+        _check_not_changed(context, source, where)
     if before is not None:
         _introduce(context, before, running, f"begun {_ago(before)}")
         work = Work(context, before, order, source, running, nothing_again)
@@ -104,12 +106,6 @@ def check_pace(order: Order, running: Running) -> None:
             "With --native, RunPod decides how many jobs run at once",
             hint="Leave out --concurrency and --rate, or --native.",
         )
-
-
-def nothing_again(record: Record) -> bool:
-    """Tell that no row that is done with is sent once more."""
-    del record
-    return False
 
 
 def repeats(*, is_failed: bool, is_unknown: bool) -> Callable[[Record], bool]:
@@ -191,6 +187,23 @@ def _show_dry_run(
         }
     )
     context.output.note("Nothing was sent.")
+
+
+def _check_not_changed(context: Context, source: Source, endpoint_id: str) -> None:
+    """Refuse to begin anew with a file of which another batch is not done.
+
+    Raises:
+        ConflictError: All its rows would be sent once more, those that are done, too.
+    """
+    before = context.ledger.batches.unfinished(source.path.absolute(), endpoint_id)
+    if before is None or source.name == STDIN or digest_of(source) == before.sha256:
+        return
+    raise ConflictError(
+        f"{source.name} has changed since batch {before.batch_id} began, {_ago(before)}, which is "
+        "not done",
+        hint="To send all its rows as a new batch, those that are done too:  --new\n"
+        f"Or restore it, and go on:  runpodctl-py batch resume {before.batch_id}",
+    )
 
 
 def _introduce(context: Context, batch: Batch, running: Running, since: str) -> None:

@@ -12,7 +12,7 @@ from runpodctl_py.api.types import JobStatus
 from runpodctl_py.batch.native_cancelling import cancel_native
 from runpodctl_py.batch.pace import CANCEL, Pace
 from runpodctl_py.cli import asking
-from runpodctl_py.errors import NotFoundError, RateLimitedError, RefusedError
+from runpodctl_py.errors import ConflictError, NotFoundError, RateLimitedError
 from runpodctl_py.jobs.ledger import BatchState
 
 if TYPE_CHECKING:
@@ -31,12 +31,12 @@ async def cancel_batch(context: Context, batch: Batch, *, is_sure: bool) -> None
 
     Raises:
         ConfirmationNeededError: Nobody was there to say yes.
-        RefusedError: It is done.
+        ConflictError: It is done.
     """
     ledger, output = context.ledger, context.output
     if batch.state is BatchState.DONE:
         # As a cancelled one, it would be run anew by the command that began it.
-        raise RefusedError(f"Batch {batch.batch_id} is done: there is nothing to cancel")
+        raise ConflictError(f"Batch {batch.batch_id} is done: there is nothing to cancel")
     rows = list(ledger.batches.rows(batch.batch_id, _IN_FLIGHT))
     if rows and not is_sure:
         asking.confirm(f"Cancel batch {batch.batch_id} and {_jobs(len(rows))}?", "Nothing changed")

@@ -49,8 +49,12 @@ def leaving(last_words: Callable[[], None]) -> Iterator[None]:
 
     with suppress(NotImplementedError):  # Windows has no such handlers.
         loop.add_signal_handler(signal.SIGINT, interrupt)
+        if task is not None:
+            # The terminal was closed.
+            loop.add_signal_handler(signal.SIGHUP, task.cancel)
     try:
         yield
     finally:
         with suppress(NotImplementedError):
             loop.remove_signal_handler(signal.SIGINT)
+            loop.remove_signal_handler(signal.SIGHUP)

@@ -52,6 +52,12 @@ if TYPE_CHECKING:
 _COLLECTED_AFTER = 50_000
 
 
+def nothing_again(record: Record) -> bool:
+    """Tell that no row that is done with is sent once more."""
+    del record
+    return False
+
+
 @dataclass(slots=True)
 class Work:
     """One command's work on a batch.
@@ -90,6 +96,8 @@ class Work:
             with reading():
                 self._ledger.settle()
                 take_stock(self.batch, file, self._ledger, tally, self._is_due)
+            # It is of the last time, until it is written anew.
+            (self.batch.output_dir / "results.csv").unlink(missing_ok=True)
             try:
                 stop = await self._run(tally, file)
             except asyncio.CancelledError:
@@ -223,40 +231,58 @@ class Work:
             )
         error = self._error(tally, stop)
         if error is not None:
-            error.was_told = not output.as_json
+            error.was_told = not (output.as_json or output.is_quiet)
         return error
 
     def _error(self, tally: Tally, stop: Stop | None) -> RunpodctlError | None:
         batch_id = self.batch.batch_id
+        error: RunpodctlError | None = None
         match stop:
             case None:
-                return InterruptedRunError(
+                error = InterruptedRunError(
                     f"Interrupted; {_rows(tally.ended)} of {tally.total} are done",
                     hint=self._again("resume"),
                 )
             case Stop.CANCELLED:
-                return JobCancelledError(
+                error = JobCancelledError(
                     f"Batch {batch_id} was cancelled", hint=self._again("resume")
                 )
             case _ if tally.failed:
-                return BatchFailedError(
+                error = BatchFailedError(
                     f"{_rows(tally.failed)} of {tally.total} failed",
                     hint=self._again("retry", "--failed"),
                 )
             case _ if tally.unknown:
-                return BatchFailedError(
+                error = BatchFailedError(
                     f"{_rows(len(tally.unknown))}: nobody knows whether RunPod took them",
                     hint=self._again("retry", "--unknown"),
                 )
+            case Stop.LIMIT if tally.left and self.repeats is not nothing_again:
+                error = BatchFailedError(
+                    f"{_rows(tally.left)} that failed were not sent again yet",
+                    hint=self._again("retry", "--failed"),
+                )
             case Stop.COST:
-                return BatchFailedError(
+                error = BatchFailedError(
                     f"{_rows(tally.left)} were not sent: what it may cost is spent",
                     hint=self._again("resume", "--max-cost USD"),
                 )
-        return None
+        return error
 
     def _again(self, command: str, *options: str) -> str:
-        words = " ".join((f"runpodctl-py batch {command} {self.batch.batch_id}", *options))
+        if not self.batch.options["is_whole"]:
+            return "Go on with the same `batch run` command: its secrets are not written down."
+        kept = [
+            f"{option} {value:g}"
+            for option, value in (
+                ("--max-cost", self.running.max_cost),
+                ("--rate", self.running.rate),
+                ("--concurrency", self.running.concurrency),
+                ("--retries", self.running.retries or None),
+            )
+            if value is not None and not any(each.startswith(option) for each in options)
+        ]
+        words = " ".join((f"runpodctl-py batch {command} {self.batch.batch_id}", *options, *kept))
         return f"Go on:  {words}{self.context.file_flags}"
 
 

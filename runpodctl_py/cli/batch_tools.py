@@ -5,6 +5,7 @@ Owns what is looked up for that: the endpoint's terms, and whether a local RunPo
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from runpodctl_py.jobs.ledger import Batch
     from runpodctl_py.settings import Settings
 
+_OPEN_FILES = 2048
 _FOR_OTHERS = 20
 """Of the questions that RunPod lets be open at once, so many are left to other commands."""
 
@@ -78,6 +80,7 @@ async def opened_tools(  # noqa: PLR0917 - one of each.
     """
     settings, clock = context.settings, SystemClock()
     allowed = await _conditions(settings, batch, running)
+    _allow_many_files()
     connections = allowed.run.at_once + allowed.status.at_once
     transport = await stack.enter_async_context(
         Transport(settings.endpoint_base_url, settings.api_key, connections=connections)
@@ -103,6 +106,17 @@ async def opened_tools(  # noqa: PLR0917 - one of each.
         window=_window(running.concurrency, allowed.workers_max),
         clock=clock,
     )
+
+
+def _allow_many_files() -> None:
+    """Raise the limit of open files, which is 256 on some systems: connections are files, too."""
+    with suppress(ImportError, OSError, ValueError):
+        import resource
+
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        most = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(_OPEN_FILES, hard)
+        if soft != resource.RLIM_INFINITY and soft < most:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def _window(most: int | None, workers_max: int | None) -> Window:

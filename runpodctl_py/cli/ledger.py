@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import time
+from contextlib import suppress
 from enum import StrEnum
 from typing import Annotated
 
@@ -21,8 +22,8 @@ from runpodctl_py.cli.located import JobId, open_ledger
 from runpodctl_py.cli.output import Output
 from runpodctl_py.cli.repeating import retry
 from runpodctl_py.cli.syncing import sync
-from runpodctl_py.errors import UsageError
-from runpodctl_py.jobs.ledger import Filter, State
+from runpodctl_py.errors import NotFoundError, UsageError
+from runpodctl_py.jobs.ledger import Filter, Ledger, State
 
 app = App(no_args_is_help=True)
 app.command("sync")(sync)
@@ -81,7 +82,7 @@ def list_jobs(
     output = Output(as_json=as_json)
     with open_ledger() as ledger:
         ledger.settle()
-        found = ledger.jobs(_filter(state, endpoint, preset, batch, since), limit)
+        found = ledger.jobs(_filter(state, endpoint, preset, _whole(ledger, batch), since), limit)
     record_view.show_list(output, found)
     if not found:
         output.note("No jobs. Send one:  runpodctl-py submit --task text_processing --local")
@@ -168,6 +169,13 @@ def prune(
         output.document({"forgotten": count})
     else:
         output.done(f"{_count(count)} forgotten")
+
+
+def _whole(ledger: Ledger, batch: str | None) -> str | None:
+    """Return the id of a batch of which a person typed the beginning."""
+    with suppress(NotFoundError):
+        return batch and ledger.batches.find(batch).batch_id
+    return batch
 
 
 def _filter(

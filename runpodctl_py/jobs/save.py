@@ -27,6 +27,20 @@ if TYPE_CHECKING:
     from runpodctl_py.jobs.outputs import FoundFile, LinkedFile
 
 _Result = TypeVar("_Result")
+_OF_THE_FOLDER = frozenset(
+    {
+        errno.EACCES,
+        errno.EDQUOT,
+        errno.EIO,
+        errno.EMFILE,
+        errno.ENFILE,
+        errno.ENOENT,
+        errno.ENOSPC,
+        errno.EPERM,
+        errno.EROFS,
+    }
+)
+"""What will be said of the next file, too."""
 
 _REASONS = {
     errno.EACCES: "no permission to write there",
@@ -107,11 +121,13 @@ class SaveReport:
         files: Those on disk, in the output's order.
         problems: What is missing or not what was promised: the job counts as not saved (exit 14).
         warnings: What was put right or left out on purpose.
+        folder_problem: Why the folder takes no files, if it is the folder that does not.
     """
 
     files: tuple[SavedFile, ...] = ()
     problems: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    folder_problem: str | None = None
 
 
 async def save_files(
@@ -144,11 +160,13 @@ async def save_files(
         if taken is None:
             taken = await _in_thread(lambda: prepared(directory))
     except SaveError as exc:
-        return SaveReport(problems=(exc.message,))
+        return SaveReport(problems=(exc.message,), folder_problem=exc.message)
     saver = _Saver(directory, safe_name(label, default="job"), taken, fetch)
     for file in files:
         await saver.save(file)
-    return SaveReport(tuple(saver.saved), tuple(saver.problems), tuple(saver.warnings))
+    return SaveReport(
+        tuple(saver.saved), tuple(saver.problems), tuple(saver.warnings), saver.folder_problem
+    )
 
 
 def check_folder(directory: Path) -> None:
@@ -182,6 +200,7 @@ class _Saver:
     saved: list[SavedFile] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    folder_problem: str | None = None
 
     async def save(self, file: FoundFile) -> None:
         """Save one file, or note why not."""
@@ -195,6 +214,8 @@ class _Saver:
                 saved = await self._land_link(file, self.fetch)
         except OSError as exc:
             self.problems.append(f"{file.name}: {reason(exc)}")
+            if exc.errno in _OF_THE_FOLDER:
+                self.folder_problem = f"{self.directory}: {reason(exc)}"
         except RunpodctlError as exc:
             self.problems.append(f"{file.name}: {exc.message}")
         except Exception as exc:  # noqa: BLE001 # one odd file must not cost the job's others

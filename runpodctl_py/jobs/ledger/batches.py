@@ -172,8 +172,14 @@ class Batches:
         return rows[0]
 
     def same(self, identity: str) -> Batch | None:
-        """Return the last batch that the same command made, unless it was cancelled."""
-        rows = self._rows("identity = ? AND state != 'cancelled'", identity)
+        """Return the last batch that the same command made, also if it was cancelled."""
+        rows = self._rows("identity = ?", identity)
+        return rows[0] if rows else None
+
+    def unfinished(self, source: Path, endpoint_id: str) -> Batch | None:
+        """Return the last batch of a file at an endpoint that may go on."""
+        condition = "source = ? AND endpoint_id = ? AND state = 'open'"
+        rows = self._rows(condition, path_in(source), endpoint_id)
         return rows[0] if rows else None
 
     def all(self) -> list[Batch]:

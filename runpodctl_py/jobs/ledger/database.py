@@ -5,10 +5,11 @@ Knows no table. What SQLite and the system say of the file is translated here.
 
 from __future__ import annotations
 
+import errno
 import os
 import shlex
 import sqlite3
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
@@ -47,13 +48,7 @@ class Database:
         """
         with translated(self._path):
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            # SQLite would let everybody read it.
-            descriptor = os.open(self._path, os.O_CREAT | os.O_RDWR, 0o600)
-            try:
-                if not os.fstat(descriptor).st_size:
-                    os.fchmod(descriptor, 0o600)
-            finally:
-                os.close(descriptor)
+            _make_private(self._path)
             connection = sqlite3.connect(self._path, timeout=_BUSY_S, isolation_level=None)
             try:
                 connection.row_factory = sqlite3.Row
@@ -100,6 +95,37 @@ class Database:
                 raise
         if not self._path.exists():
             raise LedgerError(f"The ledger {self._path} was deleted while it was in use")
+
+    @contextmanager
+    def apart(self) -> Iterator[None]:
+        """Inside `together`: undo what is inside this, and only that, if it fails."""
+        with translated(self._path):
+            self._connection.execute("SAVEPOINT apart")
+            try:
+                yield
+            except BaseException:
+                # A full disk, say, has ended the whole transaction.
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK TO apart")
+                    self._connection.execute("RELEASE apart")
+                raise
+            self._connection.execute("RELEASE apart")
+
+
+def _make_private(path: Path) -> None:
+    """Make the file if there is none; SQLite would let everybody read it.
+
+    One that is there is not opened: closing it would take the locks from every other connection
+    that this process has to it (sqlite.org, "How To Corrupt An SQLite Database File", 2.2).
+    """
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    if hasattr(os, "statvfs") and os.statvfs(path).f_flag & os.ST_RDONLY:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+    if not path.stat().st_size:
+        path.chmod(0o600)
 
 
 def bound(value: Any) -> Any:

@@ -29,14 +29,22 @@ class Scribe(InGroups["Callable[[Ledger], Any]", Any]):
         """Take a step, and return what it returns when it is committed.
 
         Raises:
-            LedgerError: Neither it nor what was told at the same time could be written down.
+            LedgerError: It could not be written down.
         """
         result: _Result = await self.add(step)
         return result
 
     def _together(self, steps: Sequence[Callable[[Ledger], Any]]) -> list[Any]:
         with self._ledger.together():
-            return [step(self._ledger) for step in steps]
+            return [self._taken(step) for step in steps]
+
+    def _taken(self, step: Callable[[Ledger], Any]) -> Any:
+        """Take a step, or none of it: the others are not to lose what they have to tell."""
+        try:
+            with self._ledger.apart():
+                return step(self._ledger)
+        except Exception as exc:  # noqa: BLE001 - who wanted it is told.
+            return exc
 
     def _close(self) -> None:
         self._ledger.close()

@@ -101,6 +101,12 @@ class Ledger(Reading):
         with self._database.together():
             yield
 
+    @contextmanager
+    def apart(self) -> Iterator[None]:
+        """Take steps inside `together` that are undone by themselves if one of them fails."""
+        with self._database.apart():
+            yield
+
     # What happens to a job, in its order.
 
     def intend(self, intent: Intent) -> str:
@@ -296,7 +302,10 @@ class Ledger(Reading):
         with self._database.together() as sql:
             rows = sql.execute("SELECT sha256 FROM payload WHERE body IS NULL").fetchall()
             kept = {self._aside(row["sha256"]) for row in rows}
-            for path in set(self._aside("").parent.glob("*")) - kept:
+            kept |= {each.source for each in self.batches.all()}
+            spool = self.path.with_name(f"{self.path.name}.batches")
+            found = {*self._aside("").parent.glob("*"), *spool.glob("*.rows")}
+            for path in found - kept:
                 with suppress(OSError):
                     path.unlink()
         return count

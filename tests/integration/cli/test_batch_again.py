@@ -153,10 +153,10 @@ def test_a_file_that_changed(scene: LedgerScene) -> None:
         changed = scene.run("batch", *command, "--json")
         assert (changed.code, changed.error["error"]) == (2, "conflict")
         assert changed.error["message"] == f"rows.jsonl has changed since batch {batch_id} began"
-    for _ in range(2):
-        other = scene.run(*batch_run(scene, scene.quick), "--json")
+    for new, words in (((), "has changed since"), (("--new",), "holds the results of another")):
+        other = scene.run(*batch_run(scene, scene.quick), *new, "--json")
         assert (other.code, other.error["error"]) == (2, "conflict")
-        assert "holds the results of another batch" in other.error["message"]
+        assert words in other.error["message"]
         assert path.read_bytes() == written
     Path("rows.jsonl").unlink()
     gone = scene.run("batch", "resume", batch_id, "--json")
@@ -253,7 +253,7 @@ def test_a_cancelled_batch_sends_nothing_more(scene: LedgerScene) -> None:
     assert counted(resumed) == {"kept": 1, "succeeded": 3, "sent": 2}
     assert rows_at(scene, scene.quick) == names
     late = scene.run("batch", "cancel", batch_id, "--json")
-    assert (late.code, late.error["error"]) == (1, "refused")
+    assert (late.code, late.error["error"]) == (2, "conflict")
     (listed,) = scene.run("batch", "list", "--json").document
     assert listed["state"] == "done"
 

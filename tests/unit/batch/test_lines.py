@@ -127,6 +127,7 @@ def test_the_keys_are_a_promise() -> None:
         "id": "job-1",
         "status": "completed",
         "ok": False,
+        "whole": True,
         "attempts": 2,
         "delay_ms": 80,
         "execution_ms": 900,

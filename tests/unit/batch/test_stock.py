@@ -124,18 +124,19 @@ def test_a_line_of_which_the_ledger_was_not_told(
 
 
 def test_a_line_of_a_failure_of_which_the_ledger_was_not_told(batch: Batch, ledger: Ledger) -> None:
-    """Whether something is left to be fetched, it does not say: RunPod is asked again."""
+    """It says that nothing is left to be fetched: it counts, and RunPod is not asked again."""
     key = sent(ledger, "r1")
     said = line("r1", key, state=State.FAILED, is_success=False, error="no")
     tally, found = stock(batch, ledger, said)
-    assert (found, tally.ended, tally.cost_usd) == ([], 0, 0.0)
-    assert ledger.record(key).waits
+    assert ([each.error for each in found], tally.ended) == (["no"], 1)
+    assert not ledger.record(key).waits
 
 
 def test_a_result_that_is_not_whole_is_asked_for_again(batch: Batch, ledger: Ledger) -> None:
     """Its line goes, and what it has cost will be counted again."""
     key = home(ledger, "r1", is_whole=False, error="r1.png: the link has expired")
-    said = line("r1", key, is_success=False, error="r1.png: the link has expired")
+    error = "r1.png: the link has expired"
+    said = line("r1", key, is_success=False, is_whole=False, error=error)
     tally, found = stock(batch, ledger, said, line("r2", home(ledger, "r2")))
     assert ([each.name for each in found], tally.ended, tally.cost_usd) == (["r2"], 1, 0.5)
 

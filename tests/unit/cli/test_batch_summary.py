@@ -320,6 +320,7 @@ def test_the_document() -> None:
         "left": 5,
         "sent": 7,
         "repeated": 1,
+        "requests": 0,
         "rate_limited": 3,
         "elapsed_s": 4.0,
         "rate_per_s": 0.5,
