@@ -63,7 +63,8 @@ def test_ctrl_c_leaves_and_resume_goes_on(scene: LedgerScene, user: Person) -> N
     )
     last = said.events[-1]
     assert (last["ended"], last["running"], last["unknown"], last["left"]) == (0, 4, 0, 6)
-    assert said.error["hint"] == f"Go on:  runpodctl-py batch resume {last['id']}"
+    again = f"runpodctl-py batch resume {last['id']} --concurrency 4"
+    assert said.error["hint"] == f"Go on:  {again}"
     work_done(scene, there)
     resumed = user.run("batch", "resume", last["id"], "--json")
     assert (resumed.code, resumed.stderr) == (0, "")

@@ -195,7 +195,7 @@ def test_ctrl_c_at_any_time(tmp_path: Path, at_s: float) -> None:
 
 def test_ctrl_c_does_not_wait_for_ever(tmp_path: Path) -> None:
     """A request that nobody answers is unknown after forty seconds, and found later."""
-    far = runpod(latency_s=lambda: 60.0)
+    far = runpod(latency_s=lambda: 25.0)
     scene = Scene(tmp_path, rows_of(1), far)
     outcome = scene.run(interrupted_at_s=1.0)
     assert isinstance(outcome.error, asyncio.CancelledError)

@@ -413,3 +413,21 @@ def test_a_disk_that_is_full_from_the_start(tmp_path: Path) -> None:
         *(str(tmp_path), sys.executable, TRIES),
     )
     assert printed == f"The ledger {tmp_path / 'ledger.sqlite3'} cannot be used: the disk is full"
+
+
+def test_two_connections_of_a_process_and_another_process(tmp_path: Path) -> None:
+    """Opening it a second time takes no lock from the first: the file stays whole for everybody."""
+    path = tmp_path / "ledger.sqlite3"
+    look = "import sys; from pathlib import Path; from runpodctl_py.jobs.ledger import Ledger;"
+    look += "ledger = Ledger(Path(sys.argv[1])); print(len(ledger.jobs())); ledger.close()"
+    counts = []
+    with Ledger(path) as first, Ledger(path) as second:
+        for ledger in (first, second, first):
+            ledger.intend(INTENT)
+            command = [sys.executable, "-c", look, str(path)]
+            done = subprocess.run(command, capture_output=True, text=True, check=True)
+            counts.append(int(done.stdout))
+        assert path.with_name(f"{path.name}-wal").exists()
+    with Ledger(path) as again:
+        counts.append(len(again.jobs()))
+    assert counts == [1, 2, 3, 3]
