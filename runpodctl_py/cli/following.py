@@ -149,9 +149,7 @@ class Session:
         submitted_at = datetime.now(UTC)
         if self._wish.saves:
             check_folder(self._directory)
-        self._price = asyncio.create_task(
-            endpoint_price_usd(self._context.settings, self._place.endpoint_id)
-        )
+        self._price = self._looking_up_price()
         with job_view(self._context.output, self._name) as view:
             job = await self._send(request, sync_wait_ms)
             view.submitted(job.job_id, self._place)
@@ -160,9 +158,7 @@ class Session:
 
     async def watch(self, job_id: str) -> None:
         """Follow a job that was sent before, as `send_and_follow` does."""
-        self._price = asyncio.create_task(
-            endpoint_price_usd(self._context.settings, self._place.endpoint_id)
-        )
+        self._price = self._looking_up_price()
         job = await self._endpoint.status(job_id)
         await self._take_up(job)
         with job_view(self._context.output, self._name) as view:

@@ -42,7 +42,11 @@ def waiting_text(waiting: Waiting, now: float) -> str | None:
         parts.append(f"{_count(waiting.unknown, 'job')} sent without an answer")
     if not parts:
         return None
-    return f"{', '.join(parts)}. Fetch:  runpodctl-py jobs sync"
+    # Of a batch, it knows what its files are called.
+    ways = [f"runpodctl-py batch resume {each}" for each in waiting.batch_ids]
+    if waiting.others or not ways:
+        ways.append("runpodctl-py jobs sync")
+    return f"{', '.join(parts)}. Fetch:  {'; '.join(ways)}"
 
 
 def _count(number: int, noun: str) -> str:

@@ -104,11 +104,6 @@ class Counts:
         lost = (State.EXPIRED, State.NOT_SENT)
         return self.saved - self.succeeded + sum(self.states.get(each, 0) for each in lost)
 
-    @property
-    def attempted(self) -> int:
-        """How many rows were sent, or tried to be."""
-        return sum(self.states.values())
-
 
 class Batches:
     """The ledger's batches.

@@ -70,6 +70,8 @@ class Waiting:
         ended: How many jobs have ended.
         running: How many were running when RunPod was asked last.
         unknown: How many were sent and never answered.
+        batch_ids: The batches whose rows some of these are.
+        others: How many of these are no batch's.
         first_drop_at: When RunPod drops the first result, in seconds since 1970, if one has ended.
     """
 
@@ -77,6 +79,8 @@ class Waiting:
     running: int
     unknown: int
     first_drop_at: float | None
+    batch_ids: tuple[str, ...] = ()
+    others: int = 0
 
 
 class Reading:
@@ -251,6 +255,10 @@ class Reading:
             running=sum(each.state.is_open and each.created_at < left_before for each in left),
             unknown=sum(each.state in {State.UNKNOWN, State.SENDING} for each in left),
             first_drop_at=min(drops, default=None),
+            batch_ids=tuple(
+                sorted({each.intent.batch_id for each in left if each.intent.batch_id is not None})
+            ),
+            others=sum(each.intent.batch_id is None for each in left),
         )
 
     def deployment(self, place: Place, endpoint_id: str, at: float) -> Deployment | None:

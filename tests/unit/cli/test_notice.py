@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from runpodctl_py.cli.notice import waiting_text
@@ -47,3 +49,12 @@ def test_nothing_is_said_of_nothing() -> None:
 def test_what_waits_in_words(what: Waiting, expected: str) -> None:
     """How many, for how long, and what to type."""
     assert waiting_text(what, NOW) == f"{expected}. {FETCH}"
+
+
+def test_rows_of_batches_are_fetched_by_their_batches() -> None:
+    """Which know what the files are called; other jobs by `jobs sync`, as ever."""
+    rows = replace(waiting(2), batch_ids=("b1", "b2"))
+    words = "2 results not fetched (may be gone). Fetch:  runpodctl-py batch resume b1"
+    assert waiting_text(rows, NOW) == f"{words}; runpodctl-py batch resume b2"
+    mixed = replace(rows, batch_ids=("b1",), others=1)
+    assert waiting_text(mixed, NOW) == f"{words}; runpodctl-py jobs sync"

@@ -33,3 +33,5 @@ CREATE TABLE native_batch (
 CREATE INDEX native_batch_of_batch ON native_batch (batch_id);
 ALTER TABLE job ADD COLUMN native_batch INTEGER;
 CREATE INDEX job_by_native_batch ON job (native_batch) WHERE native_batch IS NOT NULL;
+-- Jobs whose answers were lost are looked for by what they were sent.
+CREATE INDEX payload_by_sha256 ON payload (sha256);

@@ -728,7 +728,7 @@ def test_what_waits_is_counted(ledger: Ledger, clock: FakeClock) -> None:
     ledger.seen(ledger.find("1-u1").key, job("1-u1", "COMPLETED", execution_ms=0))
     waiting = ledger.waiting(clock.now())
     assert waiting == Waiting(
-        ended=2, running=1, unknown=1, first_drop_at=clock.now() - 3 + 30 * 60
+        ended=2, running=1, unknown=1, first_drop_at=clock.now() - 3 + 30 * 60, others=4
     )
     assert ledger.waiting(0.0).running == 0
 
