@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from runpodctl_py.settings import Settings
 
 _Result = TypeVar("_Result")
+_WITHOUT_LOCAL = "local |help |gpus|config |batch (?:status|list)|jobs (?:list|show)"
+"""What commands without --local begin with."""
 
 #: Starting it takes about a second; a machine under load takes longer.
 LOCAL_START_LIMIT_S = 60.0
@@ -144,7 +146,7 @@ def _same_place(hint: str | None) -> str | None:
     if hint is None:
         return None
     return re.sub(
-        r"(runpodctl-py (?!local |help |gpus|config )(?!.* --local)[^\n`]*[^\s`])",
+        rf"(runpodctl-py (?!{_WITHOUT_LOCAL})(?!.* --local)[^\n`]*[^\s`])",
         r"\1 --local",
         hint,
     )
