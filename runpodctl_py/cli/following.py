@@ -229,8 +229,8 @@ class Session:
             ledger.claim(key)
             return key
 
-        self._notes = await Notes.of(Directly(context.ledger), self._not_noted, find)
-        await self._notes.attempt(Ledger.asked, job)
+        notes = self._notes = await Notes.of(Directly(context.ledger), self._not_noted, find)
+        await notes.attempt(lambda ledger: ledger.asked(notes.key, job))
 
     def _not_noted(self, error: LedgerError) -> None:
         self._context.output.warn(f"{error.message}. The job goes on, but is not written down.")

@@ -80,11 +80,11 @@ class Notes:
 
     async def seen(self, job: Job) -> None:
         """Note how RunPod says that it stands."""
-        await self.attempt(Ledger.seen, job)
+        await self.attempt(lambda ledger: ledger.seen(self.key, job))
 
     async def expired(self) -> None:
         """Note that RunPod does not know it any more."""
-        await self.attempt(Ledger.expired)
+        await self.attempt(lambda ledger: ledger.expired(self.key))
 
     async def home(self, summary: Summary, *, is_wanted: bool = True) -> None:
         """Note what of it is on our disk.
@@ -94,14 +94,14 @@ class Notes:
             is_wanted: Whether files were to be saved; if not, nothing is left to be fetched.
         """
         home = home_of(summary, is_wanted=is_wanted)
-        await self.attempt(Ledger.home, home)
+        await self.attempt(lambda ledger: ledger.home(self.key, home))
 
-    async def attempt(self, write: Callable[..., None], *news: object) -> None:
+    async def attempt(self, step: Callable[[Ledger], None]) -> None:
         """Write some news of the job down, as far as the ledger works."""
         if self.is_broken:
             return
         try:
-            await self.writer.write(lambda ledger: write(ledger, self.key, *news))
+            await self.writer.write(step)
         except LedgerError as exc:
             self._break(exc)
 
@@ -129,16 +129,19 @@ async def sent(
     try:
         job = await send()
     except asyncio.CancelledError:
-        await notes.attempt(Ledger.unknown, "interrupted while it was being sent")
+        why = "interrupted while it was being sent"
+        await notes.attempt(lambda ledger: ledger.unknown(notes.key, why))
         raise
     except (AnswerLostError, InterruptedRunError) as exc:
-        await notes.attempt(Ledger.unknown, exc.message)
+        why = exc.message
+        await notes.attempt(lambda ledger: ledger.unknown(notes.key, why))
         exc.hint = "\n".join(filter(None, (exc.hint, "Look for it:  runpodctl-py jobs sync")))
         raise
     except RunpodctlError as exc:
-        await notes.attempt(Ledger.not_sent, exc.message)
+        why = exc.message
+        await notes.attempt(lambda ledger: ledger.not_sent(notes.key, why))
         raise
-    await notes.attempt(Ledger.sent, job)
+    await notes.attempt(lambda ledger: ledger.sent(notes.key, job))
     return job, notes
 
 

@@ -175,7 +175,8 @@ def test_13_when_rows_of_a_batch_failed(person: Person, odd: str) -> None:
     assert (finished["succeeded"], finished["failed"], finished["repeated"]) == (1, 1, 0)
     assert finished["troubles"][0]["message"] == "ValueError: no voice"
     batch_id = finished["id"]
-    assert said.error["hint"] == f"Go on:  runpodctl-py batch retry {batch_id} --failed"
+    again = f"runpodctl-py batch retry {batch_id} --failed --retries 3"
+    assert said.error["hint"] == f"Go on:  {again}"
 
 
 def test_14_when_a_file_could_not_be_saved(person: Person, odd: str) -> None:

@@ -75,6 +75,13 @@ def commands(endpoint_id: str, job_id: str) -> list[list[str]]:
         ["jobs", "export", "--csv"],
         ["jobs", "prune", "--older-than", "1d"],
         ["jobs", "prune", "--older-than", "1d", "--yes"],
+        ["batch", "run", "rows.jsonl", *place],
+        ["batch", "run", "nowhere.jsonl", *place],
+        ["batch", "status", "b"],
+        ["batch", "list"],
+        ["batch", "resume", "b"],
+        ["batch", "retry", "b", "--failed"],
+        ["batch", "cancel", "b", "--yes"],
         ["teardown", "nowhere", "--yes"],
         ["teardown", "test"],
         ["frobnicate"],
@@ -141,6 +148,7 @@ def test_the_key_is_nowhere_else(guarded: LocalRunPodServer, tmp_path: Path) -> 
     urls = {k: v for k, v in guarded.environment().items() if k != "RUNPOD_API_KEY"}
     person = Person(work, {**urls, "RUNPODCTL_TRACEBACK": "1"})
     (work / ".env").write_text(f"RUNPOD_API_KEY={KEY}\n")
+    (work / "rows.jsonl").write_text('{"do": "return", "output": "fine"}\n')
     made = person.run("setup-test", "--image", "odd", "--json")
     endpoint_id = made.document["endpoint_id"]
     sent = person.run("submit", "-e", endpoint_id, *BYTES, "--detach", "--json")

@@ -21,7 +21,7 @@ from runpodctl_py.jobs.save import save_files
 
 def save(directory, files):
     found = [InlineFile(name, "output", content) for name, content in files]
-    report = asyncio.run(save_files(found, Path(directory), job_id="job"))
+    report = asyncio.run(save_files(found, Path(directory), label="job"))
     print(json.dumps([[file.path.name for file in report.files], report.problems]), flush=True)
 """
 THREE_FILES = 'save(sys.argv[1], [("a.bin", b"a"), ("large.bin", bytes(300_000)), ("c.bin", b"c")])'
