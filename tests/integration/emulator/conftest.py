@@ -220,10 +220,10 @@ def stage(client: Client) -> Iterator[Stage]:
 
 @pytest.fixture(scope="session")
 def eventually() -> Callable[[Callable[[], Any]], None]:
-    """Waits until a condition holds that nothing announces; fails after ten seconds."""
+    """Waits until a condition holds that nothing announces; fails after thirty seconds."""
 
     def wait(condition: Callable[[], Any]) -> None:
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 30
         while not condition():
             assert time.monotonic() < deadline, "it never came true"
             time.sleep(0.02)
