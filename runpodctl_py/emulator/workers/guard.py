@@ -36,6 +36,8 @@ _CHUNK_BYTES = 65536
 _LONGEST_LINE_BYTES = 65536
 _DRAINED_CHUNKS = 64
 """More than a pipe holds: what still comes then is from somebody who outlived the worker."""
+_SDK_LINE = b'{"requestId": '
+"""What a line of the SDK's own log begins with (5.1)."""
 _MOST_LOG_BYTES = 64 * 1024 * 1024
 """How large a worker's log becomes, both files together; a chunk more is possible."""
 _KEPT_LOGS = 50
@@ -95,7 +97,8 @@ class Output:
         with suppress(OSError):
             if lines and self._log.tell() >= self._most_bytes // 2:
                 self._begin_anew()
-            for piece in (piece for line in lines for piece in _pieces(line)):
+            whole = (each for line in lines for each in _unglued(line))
+            for piece in (piece for line in whole for piece in _pieces(line)):
                 self._log.write(b"%b %b\n" % (self._time(), piece))
 
     def _begin_anew(self) -> None:
@@ -112,6 +115,30 @@ class Output:
         self._last_us = max(time.time_ns() // 1000, self._last_us + 1)
         now = _EPOCH + timedelta(microseconds=self._last_us)
         return now.strftime("%Y-%m-%dT%H:%M:%S.%fZ").encode()
+
+
+def _unglued(line: bytes) -> list[bytes]:
+    """Returns a line, or the lines that it was meant to be.
+
+    Python writes a printed text and its end of line apart where output is unbuffered: the SDK's
+    heartbeat, a thread, gets its own line between them.
+    """
+    lines = []
+    start = line.find(_SDK_LINE, 1)
+    while start > 0:
+        if _is_sdk_line(line[start:]):
+            lines.append(line[:start])
+            line, start = line[start:], 0
+        start = line.find(_SDK_LINE, start + 1)
+    return [*lines, line]
+
+
+def _is_sdk_line(line: bytes) -> bool:
+    """Returns whether what a line begins with was written by the SDK's logger."""
+    with suppress(ValueError, RecursionError):
+        message, _ = json.JSONDecoder().raw_decode(line.decode("utf-8", "replace"))
+        return "message" in message and "level" in message
+    return False
 
 
 def _pieces(line: bytes) -> list[bytes]:

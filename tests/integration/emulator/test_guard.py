@@ -165,6 +165,19 @@ def test_a_log_has_a_largest_size(tmp_path: Path) -> None:
     assert sorted(tmp_path.glob("w.*")) == [path.with_name("w.1.log"), path]
 
 
+def test_lines_of_the_sdk_that_were_glued_together_are_lines(tmp_path: Path) -> None:
+    """Its threads print at the same time, and an end of line comes after the next line."""
+    beat = '{"requestId": null, "message": "Heartbeat", "level": "DEBUG"}'
+    queue = '{"requestId": "a-u1", "message": "Jobs: {1}", "level": "INFO"}'
+    own = 'got {"requestId": 7} and {"requestId": '
+    output = Output(tmp_path / "w.log")
+    os.write(output.writer, f"{beat}{queue}\n\nprinted{beat}\n{own}\n{beat}{own}{queue}\n".encode())
+    os.close(output.writer)
+    output.close()
+    lines = [beat, queue, "", "printed", beat, own, beat + own, queue]
+    assert [each.text for each in read_tail(tmp_path / "w.log", 99)] == lines
+
+
 def test_a_log_goes_on_when_its_file_cannot_be_replaced(tmp_path: Path) -> None:
     """Lines are lost meanwhile; there may be no room for another file."""
     path = tmp_path / "w.log"
