@@ -10,19 +10,21 @@ import os
 import sys
 
 from worker.errors import SettingError
-from worker.tasks import load_handler
+from worker.tasks import load_service
 
 
 def main() -> None:
     """Start the worker; a wrong setting ends the process with exit code 1 and one clear line."""
     try:
-        handler = load_handler(os.environ)
+        service = load_service(os.environ)
     except SettingError as error:
         sys.exit(f"worker: {error}")
     # The SDK takes more than a second to import: a wrong setting is told before that.
     from runpod import serverless
 
-    serverless.start({"handler": handler})
+    if service.check is not None:
+        serverless.register_fitness_check(service.check)
+    serverless.start({"handler": service.handler})
 
 
 if __name__ == "__main__":

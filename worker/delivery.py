@@ -9,17 +9,18 @@ from __future__ import annotations
 
 import base64
 import errno
+import math
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
 
-from worker.errors import InvalidInputError, ProcessingError, ResourceError
+from worker.errors import InvalidInputError, ProcessingError, ResourceError, SettingError
 from worker.validation import describe, read_object
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 _JOB_KEYS = ("endpointUrl", "accessId", "accessSecret", "bucketName")
 _VARIABLES = (
@@ -28,6 +29,10 @@ _VARIABLES = (
     "BUCKET_SECRET_ACCESS_KEY",
     "BUCKET_NAME",
 )
+LIMIT_VARIABLE = "WORKER_RESULT_LIMIT_MB"
+_MB = 1024 * 1024
+# What an answer holds besides its files: field names, quotes, the job's id.
+_ENVELOPE_BYTES = 4096
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -130,6 +135,75 @@ class BucketDelivery:
         return url
 
 
+@dataclass(frozen=True)
+class Handover:
+    """The files of one answer on their way: as base64, or as links when they are too large for it.
+
+    Attributes:
+        bucket: Where files go that an answer cannot hold, if there is one.
+        folder: The part of the objects' keys before the file names: the job's id.
+        limit_bytes: How much an answer may hold.
+    """
+
+    bucket: Bucket | None
+    folder: str
+    limit_bytes: int
+
+    @classmethod
+    def of(cls, job: Mapping[str, Any], environ: Mapping[str, str], limit_bytes: int) -> Handover:
+        """Return the way for a job's files, before any work begins.
+
+        Raises:
+            InvalidInputError: The job's `s3Config` lacks a key or names no URL.
+            ResourceError: The worker has half of a bucket.
+        """
+        has_bucket = job.get("s3Config") or any(environ.get(name) for name in _VARIABLES)
+        bucket = find_bucket(job, environ) if has_bucket else None
+        return cls(bucket, str(job["id"]), limit_bytes)
+
+    def hand_over(self, files: Sequence[FinishedFile], *, advice: str) -> list[str]:
+        """Return each file's content in base64, or a link to each if they are too large together.
+
+        Args:
+            files: The files.
+            advice: What makes them smaller, for a person.
+
+        Raises:
+            ProcessingError: The bucket could not be reached or refused a file.
+            ResourceError: They are too large and there is no bucket.
+        """
+        encoded_bytes = sum(4 * ((len(each.data) + 2) // 3) for each in files)
+        if encoded_bytes <= self.limit_bytes - _ENVELOPE_BYTES:
+            return [base64.b64encode(each.data).decode("ascii") for each in files]
+        if self.bucket is None:
+            raise ResourceError(
+                f"the result is {_megabytes(encoded_bytes)} in base64, and RunPod takes at most "
+                f"{_megabytes(self.limit_bytes)} from a worker: {advice}, set "
+                f"{', '.join(_VARIABLES)} on the endpoint, or send s3Config with the job"
+            )
+        delivery = BucketDelivery(self.bucket, self.folder)
+        return [str(delivery.deliver(each)["url"]) for each in files]
+
+
+def read_limit_bytes(environ: Mapping[str, str]) -> int:
+    """Return how large an answer may be: 20 MB, or what `WORKER_RESULT_LIMIT_MB` says.
+
+    20 MB is what RunPod takes for `/runsync`, and the least that it takes from workers (API
+    reference 4.1 and 5.5).
+
+    Raises:
+        SettingError: It is no positive number.
+    """
+    raw = environ.get(LIMIT_VARIABLE, "20")
+    try:
+        megabytes = float(raw)
+    except ValueError:
+        megabytes = math.nan
+    if not 0 < megabytes < math.inf:
+        raise SettingError(f"{LIMIT_VARIABLE} must be a number above 0, not {raw!r}")
+    return int(megabytes * _MB)
+
+
 def find_bucket(job: Mapping[str, Any], environ: Mapping[str, str]) -> Bucket:
     """Return the bucket for a job: from its `s3Config` if it has one, else from `BUCKET_*`.
 
@@ -155,8 +229,8 @@ def _bucket_of_worker(environ: Mapping[str, str]) -> Bucket:
     missing = [name for name in _VARIABLES if not environ.get(name)]
     if missing:
         raise ResourceError(
-            "output_format url needs a bucket: set "
-            f"{', '.join(missing)} on the endpoint, or send s3Config with the job"
+            f"a link needs a bucket: set {', '.join(missing)} on the endpoint, or send s3Config "
+            "with the job"
         )
     if not _is_http_url(environ["BUCKET_ENDPOINT_URL"]):
         raise ResourceError("BUCKET_ENDPOINT_URL must begin with http:// or https://")
@@ -171,6 +245,10 @@ def _describe_file(file: FinishedFile, content: dict[str, Any]) -> dict[str, Any
         **content,
         "preview": file.preview,
     }
+
+
+def _megabytes(size_bytes: int) -> str:
+    return f"{size_bytes / _MB:.1f} MB"
 
 
 def _is_http_url(url: str) -> bool:

@@ -8,6 +8,7 @@ The tree (error type in brackets)::
     ├── OverrunError        [timeout_error]
     └── ResourceError       [resource_error]
     SettingError            the worker does not start
+    └── WeightsError        because the model's weights are not to be had
 
 Messages reach whoever sent the job: they name keys and variables, never the value of a secret.
 """
@@ -22,28 +23,32 @@ class TaskError(Exception):
 
     Args:
         message: What happened and why, for a person, without a trailing full stop.
+        refresh_worker: Whether this worker should be replaced by a fresh one afterwards.
     """
 
     error_type: ClassVar[str]
 
-    def __init__(self, message: str) -> None:
+    def __init__(self, message: str, *, refresh_worker: bool = False) -> None:
         super().__init__(message)
         self.message = message
+        self.refresh_worker = refresh_worker
 
     def to_output(self, task_id: str | None) -> dict[str, Any]:
         """Return the documented error answer.
 
-        The SDK moves `error` out of it and marks the job FAILED (API reference 5.6).
+        The SDK moves `error` out of it and marks the job FAILED, and `refresh_worker`, after which
+        RunPod stops the worker (API reference 5.6).
 
         Args:
             task_id: The task's id, or None when the job was refused before it became a task.
         """
-        return {
+        output = {
             "success": False,
             "error": self.error_type,
             "message": self.message,
             "task_id": task_id,
         }
+        return {**output, "refresh_worker": True} if self.refresh_worker else output
 
 
 class InvalidInputError(TaskError):
@@ -72,3 +77,7 @@ class ResourceError(TaskError):
 
 class SettingError(Exception):
     """An environment variable of the worker itself is wrong."""
+
+
+class WeightsError(SettingError):
+    """The model's weights are in none of the places where they are looked for."""

@@ -8,6 +8,7 @@ refused, never bent into range.
 from __future__ import annotations
 
 import reprlib
+import secrets
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 from worker.errors import InvalidInputError
@@ -15,6 +16,7 @@ from worker.errors import InvalidInputError
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
+LARGEST_SEED = 2**32 - 1
 _LARGEST_SHOWN_NUMBER = 10**15
 
 
@@ -69,6 +71,46 @@ def read_whole_number(
             f"{name} must be a whole number from {low} to {high}, not {describe(value)}"
         )
     return int(value)
+
+
+def read_number(
+    values: Mapping[str, Any], name: str, *, low: float, high: float, default: float
+) -> float:
+    """Return the number from `low` to `high` under `name`; true is none.
+
+    Raises:
+        InvalidInputError: It is no number, NaN, or outside the range.
+    """
+    value = values.get(name, default)
+    # NaN compares as outside of every range.
+    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+        raise InvalidInputError(
+            f"{name} must be a number from {low:g} to {high:g}, not {describe(value)}"
+        )
+    return float(value)
+
+
+def read_flag(values: Mapping[str, Any], name: str, *, default: bool) -> bool:
+    """Return the true or false under `name`.
+
+    Raises:
+        InvalidInputError: It is neither.
+    """
+    value = values.get(name, default)
+    if not isinstance(value, bool):
+        raise InvalidInputError(f"{name} must be true or false, not {describe(value)}")
+    return value
+
+
+def read_seed(values: Mapping[str, Any]) -> int:
+    """Return the `seed` that makes a job repeatable, or a new one if it brings none.
+
+    Raises:
+        InvalidInputError: It is no whole number from 0 to 4294967295.
+    """
+    if values.get("seed") is None:
+        return secrets.randbelow(LARGEST_SEED + 1)
+    return read_whole_number(values, "seed", low=0, high=LARGEST_SEED, default=0)
 
 
 def read_text(values: Mapping[str, Any], name: str, *, default: str) -> str:

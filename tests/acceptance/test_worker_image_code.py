@@ -8,6 +8,7 @@ import contextlib
 import io
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -100,9 +101,12 @@ def test_a_test_input_gives_the_documented_answer(environ: dict[str, str], tmp_p
     assert output["metadata"]["runpod_request_id"] == "local_test"
 
 
-def test_the_shipped_test_input_works_without_arguments(environ: dict[str, str]) -> None:
-    """The SDK reads `test_input.json` from the working directory."""
-    done = run_worker(environ, cwd=REPOSITORY / "worker")
+def test_the_shipped_test_input_works_without_arguments(
+    environ: dict[str, str], tmp_path: Path
+) -> None:
+    """The SDK reads `test_input.json` from the working directory, where the image has it."""
+    shutil.copy(REPOSITORY / "worker" / "test_inputs" / "test.json", tmp_path / "test_input.json")
+    done = run_worker(environ, cwd=tmp_path)
     assert (done.returncode, "completed successfully" in done.stdout) == (0, True)
 
 
@@ -116,7 +120,11 @@ def test_wrong_input_fails_the_job(environ: dict[str, str], tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("variable", "value", "message"),
     [
-        ("WORKER_TASK", "chat", "worker: WORKER_TASK must be one of test, not 'chat'\n"),
+        (
+            "WORKER_TASK",
+            "chat",
+            "worker: WORKER_TASK must be one of test, chatterbox, qwen-layered, not 'chat'\n",
+        ),
         (
             "WORKER_TIME_SCALE",
             "soon",

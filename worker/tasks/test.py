@@ -10,39 +10,36 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from worker.clock import Clock, ScaledClock, read_time_scale
 from worker.delivery import BucketDelivery, Delivery, FinishedFile, InlineDelivery, find_bucket
-from worker.errors import OverrunError, ProcessingError, ResourceError, TaskError
+from worker.errors import OverrunError, TaskError
+from worker.progress import QUIET_S, Report, Update, find_report
+from worker.tasks import Service
 from worker.tasks.content.metrics import DataAnalysis
 from worker.tasks.content.picture import LARGEST_SIDE, SMALLEST_SIDE, Picture
 from worker.tasks.content.report import TextReport
+from worker.trouble import attempt
 from worker.validation import read_choice, read_object, read_text, read_whole_number
 
 if TYPE_CHECKING:
-    from worker.tasks import Handler
+    from collections.abc import Callable, Mapping
+
     from worker.tasks.content import Maker
 
 MIN_DURATION_S = 5
 MAX_DURATION_S = 45
 TOTAL_STEPS = 11
 DELIVERY_STEP = "Delivering the file"
-# An update travels in a thread of its own; sent just before the return, 5 of 80 arrived after the
-# result (API reference 5.5).
-QUIET_S = 0.25
 # Work is given up when it makes the task this much longer than its duration.
 OVERRUN_ALLOWANCE_S = 30.0
 
 _TASK_TYPES = ("text_processing", "image_generation", "data_analysis")
 _OUTPUT_FORMATS = ("base64", "url")
-# Set by the platform; in the SDK's local modes nobody takes progress, and sending it logs errors.
-_REPORT_VARIABLE = "RUNPOD_WEBHOOK_POST_OUTPUT"
 
 log = logging.getLogger(__name__)
-Report = Callable[[dict[str, Any], dict[str, Any]], None]
 T = TypeVar("T")
 
 
@@ -167,15 +164,7 @@ class _Run:
         self._refuse_overrun(name)
         step = len(self._updates) + 1
         await self._wait_until((self._task.duration_s - QUIET_S) * step / TOTAL_STEPS)
-        update = {
-            "task_id": self._task_id,
-            "status": "processing",
-            "progress": 100 * step // TOTAL_STEPS,
-            "current_step": name,
-            "step": step,
-            "total_steps": TOTAL_STEPS,
-            "elapsed_time": round(self._elapsed_s(), 2),
-        }
+        update = Update(self._task_id, step, TOTAL_STEPS, name, self._elapsed_s()).to_json()
         self._updates.append(update)
         self._report(self._job, update)
         return outcome
@@ -227,40 +216,17 @@ class _Run:
         }
 
 
-def create_handler(environ: Mapping[str, str]) -> Handler:
+def create_service(environ: Mapping[str, str]) -> Service:
     """Return the handler that reports through the SDK, paced by `WORKER_TIME_SCALE`.
 
     Raises:
         SettingError: `WORKER_TIME_SCALE` is no scale.
     """
     scale = read_time_scale(environ)
-    from runpod import serverless
-
-    report = serverless.progress_update if _REPORT_VARIABLE in environ else _log_progress
-    return JobHandler(report, create_clock=lambda: ScaledClock(scale), environ=environ)
-
-
-def _log_progress(_job: dict[str, Any], update: dict[str, Any]) -> None:
-    log.info("%(progress)d %%: %(current_step)s", update)
+    return Service(
+        JobHandler(find_report(environ), create_clock=lambda: ScaledClock(scale), environ=environ)
+    )
 
 
 def _read_side(fields: Mapping[str, Any], name: str) -> int:
     return read_whole_number(fields, name, low=SMALLEST_SIDE, high=LARGEST_SIDE, default=512)
-
-
-def attempt(name: str, work: Callable[[], T]) -> T:
-    """Do a step's work and return its outcome.
-
-    Raises:
-        TaskError: Whatever the work raised, as one of the documented errors. A foreign error's text
-            goes to the log only: it may quote what nobody should read.
-    """
-    try:
-        return work()
-    except TaskError:
-        raise
-    except MemoryError as error:
-        raise ResourceError(f"out of memory in step '{name}'") from error
-    except Exception as error:
-        log.exception("step %r failed", name)
-        raise ProcessingError(f"step '{name}' failed: {type(error).__name__}") from error

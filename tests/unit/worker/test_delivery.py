@@ -6,8 +6,16 @@ from typing import Any
 
 import pytest
 
-from worker.delivery import Bucket, BucketDelivery, FinishedFile, InlineDelivery, find_bucket
-from worker.errors import InvalidInputError, ResourceError
+from worker.delivery import (
+    Bucket,
+    BucketDelivery,
+    FinishedFile,
+    Handover,
+    InlineDelivery,
+    find_bucket,
+    read_limit_bytes,
+)
+from worker.errors import InvalidInputError, ResourceError, SettingError
 
 S3_CONFIG = {
     "endpointUrl": "https://s3.example.com",
@@ -62,7 +70,7 @@ def test_missing_variables_of_the_worker_are_named() -> None:
     with pytest.raises(ResourceError) as caught:
         find_bucket({}, {**VARIABLES, "BUCKET_NAME": "", "BUCKET_ACCESS_KEY_ID": ""})
     assert caught.value.message == (
-        "output_format url needs a bucket: set BUCKET_ACCESS_KEY_ID, BUCKET_NAME on the endpoint, "
+        "a link needs a bucket: set BUCKET_ACCESS_KEY_ID, BUCKET_NAME on the endpoint, "
         "or send s3Config with the job"
     )
 
@@ -97,3 +105,39 @@ def test_a_full_disk_is_a_lack_of_resources() -> None:
     with pytest.raises(ResourceError) as caught:
         delivery.deliver(FinishedFile("/dev/full", "text/plain", b"12345", ""))
     assert caught.value.message == "no space left on the worker's disk for 5 bytes to upload"
+
+
+def test_files_that_fit_are_handed_over_as_they_are() -> None:
+    """A bucket is not used without need."""
+    file = FinishedFile("a.md", "text/markdown", b"abc", "preview")
+    handover = Handover.of({"id": "j"}, VARIABLES, 1024 * 1024)
+    assert handover.hand_over([file, file], advice="less") == ["YWJj", "YWJj"]
+
+
+def test_the_limit_is_that_of_all_files_in_base64() -> None:
+    """Two files that fit one by one; the message names the limit and the ways out."""
+    half = FinishedFile("a.bin", "application/octet-stream", bytes(450_000), "preview")
+    handover = Handover.of({"id": "j"}, {}, 1024 * 1024)
+    assert len(handover.hand_over([half], advice="less")[0]) == 600_000
+    with pytest.raises(ResourceError) as caught:
+        handover.hand_over([half, half], advice="send less")
+    assert caught.value.message == (
+        "the result is 1.1 MB in base64, and RunPod takes at most 1.0 MB from a worker: send less, "
+        "set BUCKET_ENDPOINT_URL, BUCKET_ACCESS_KEY_ID, BUCKET_SECRET_ACCESS_KEY, BUCKET_NAME on "
+        "the endpoint, or send s3Config with the job"
+    )
+
+
+@pytest.mark.parametrize("job", [{"id": "j"}, {"id": "j", "s3Config": {"accessId": "id"}}])
+def test_half_a_bucket_is_refused_before_the_work(job: dict[str, Any]) -> None:
+    """Not after minutes on a card."""
+    with pytest.raises((InvalidInputError, ResourceError)):
+        Handover.of(job, {"BUCKET_NAME": "worker-bucket"}, 1024)
+
+
+@pytest.mark.parametrize("raw", ["", "0", "-1", "nan", "inf", "much"])
+def test_a_limit_is_a_positive_number(raw: str) -> None:
+    """20 MB without one."""
+    assert read_limit_bytes({}) == 20 * 1024 * 1024
+    with pytest.raises(SettingError, match="WORKER_RESULT_LIMIT_MB"):
+        read_limit_bytes({"WORKER_RESULT_LIMIT_MB": raw})

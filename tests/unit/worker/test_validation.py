@@ -8,7 +8,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from worker.errors import InvalidInputError
-from worker.validation import describe, read_choice, read_object, read_text, read_whole_number
+from worker.validation import (
+    LARGEST_SEED,
+    describe,
+    read_choice,
+    read_flag,
+    read_number,
+    read_object,
+    read_seed,
+    read_text,
+    read_whole_number,
+)
 
 JSON_VALUES = st.recursive(
     st.none()
@@ -94,4 +104,43 @@ def test_every_value_has_a_short_ascii_picture(value: Any) -> None:
     """A message with it can always be encoded and read."""
     picture = describe(value)
     assert picture.isascii()
-    assert len(picture) <= 200
+    assert len(picture) <= 320
+
+
+@pytest.mark.parametrize(("value", "number"), [(0, 0.0), (0.5, 0.5), (1, 1.0)])
+def test_numbers_inside_the_range_are_read(value: float, number: float) -> None:
+    """Both ends belong to it, and whole numbers are numbers."""
+    read = read_number({"weight": value}, "weight", low=0, high=1, default=0.7)
+    assert (number, float) == (read, type(read))
+    assert read_number({}, "weight", low=0, high=1, default=0.7) == 0.7
+
+
+@pytest.mark.parametrize("value", [-0.1, 1.1, True, None, "1", [], math.nan, math.inf, 10**400])
+def test_other_numbers_are_refused(value: Any) -> None:
+    """None are bent into the range."""
+    with pytest.raises(InvalidInputError, match=r"^weight must be a number from 0 to 1, not "):
+        read_number({"weight": value}, "weight", low=0, high=1, default=0.7)
+
+
+@pytest.mark.parametrize("value", [0, 1, "true", None])
+def test_a_flag_is_true_or_false(value: Any) -> None:
+    """What JSON calls so."""
+    assert read_flag({"on": False}, "on", default=True) is False
+    assert read_flag({}, "on", default=True) is True
+    with pytest.raises(InvalidInputError, match=r"^on must be true or false, not "):
+        read_flag({"on": value}, "on", default=True)
+
+
+def test_a_missing_seed_is_drawn() -> None:
+    """Another one each time, and null is none."""
+    assert read_seed({"seed": 7}) == 7
+    drawn = {read_seed({}) for _ in range(9)} | {read_seed({"seed": None})}
+    assert len(drawn) == 10
+    assert all(0 <= seed <= LARGEST_SEED for seed in drawn)
+
+
+@pytest.mark.parametrize("value", [-1, LARGEST_SEED + 1, 1.5, True, "7"])
+def test_other_seeds_are_refused(value: Any) -> None:
+    """A seed is what every generator takes."""
+    with pytest.raises(InvalidInputError, match=r"^seed must be a whole number from 0 to"):
+        read_seed({"seed": value})

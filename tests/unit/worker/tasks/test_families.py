@@ -8,7 +8,7 @@ import pytest
 
 import worker
 from worker.errors import SettingError
-from worker.tasks import load_handler
+from worker.tasks import load_service
 from worker.tasks.test import JobHandler
 
 REPOSITORY = Path(worker.__file__).parents[1]
@@ -17,21 +17,22 @@ REPOSITORY = Path(worker.__file__).parents[1]
 @pytest.mark.parametrize("environ", [{}, {"WORKER_TASK": "test"}])
 def test_the_test_family_is_the_default(environ: dict[str, str]) -> None:
     """Without the variable, and by its name."""
-    assert isinstance(load_handler(environ), JobHandler)
+    assert isinstance(load_service(environ).handler, JobHandler)
 
 
 @pytest.mark.parametrize("name", ["", "chat", "TEST"])
 def test_an_unknown_family_is_refused_with_the_known_ones(name: str) -> None:
     """The message names the variable, the families and what was found."""
     with pytest.raises(SettingError) as caught:
-        load_handler({"WORKER_TASK": name})
-    assert str(caught.value) == f"WORKER_TASK must be one of test, not {name!r}"
+        load_service({"WORKER_TASK": name})
+    known = "test, chatterbox, qwen-layered"
+    assert str(caught.value) == f"WORKER_TASK must be one of {known}, not {name!r}"
 
 
 def test_a_wrong_setting_of_the_family_is_refused() -> None:
     """At start, not at the first job."""
     with pytest.raises(SettingError, match="WORKER_TIME_SCALE"):
-        load_handler({"WORKER_TIME_SCALE": "soon"})
+        load_service({"WORKER_TIME_SCALE": "soon"})
 
 
 def test_importing_the_family_is_cheap() -> None:

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from worker.errors import ProcessingError, ResourceError
-from worker.tasks.test import QUIET_S, JobHandler, attempt
+from worker.progress import QUIET_S
+from worker.tasks.test import JobHandler
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -323,22 +323,3 @@ def test_every_input_gets_a_documented_answer(job_input: Any) -> None:
         assert set(output) == {"success", "error", "message", "task_id"}
         assert output["error"] in ERROR_TYPES
         assert output["message"]
-
-
-def raise_error(error: Exception) -> None:
-    """Fail like the work of a step."""
-    raise error
-
-
-def test_a_bug_in_a_step_keeps_its_text_to_itself() -> None:
-    """The answer names the step and the kind of error; only the log has the rest."""
-    with pytest.raises(ProcessingError) as caught:
-        attempt("Writing", lambda: raise_error(ValueError("key=hush")))
-    assert caught.value.message == "step 'Writing' failed: ValueError"
-
-
-def test_no_memory_is_a_lack_of_resources() -> None:
-    """Asked for more than any address space holds."""
-    with pytest.raises(ResourceError) as caught:
-        attempt("Drawing", lambda: bytearray(2**62))
-    assert caught.value.message == "out of memory in step 'Drawing'"
