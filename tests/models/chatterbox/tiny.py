@@ -8,8 +8,7 @@ it to: from that position on, all it sees is the sign to stop.
 from __future__ import annotations
 
 import json
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from chatterbox.models.s3gen import S3Gen
@@ -21,8 +20,12 @@ from chatterbox.tts import Conditionals
 from safetensors.torch import save_file
 from tokenizers import Tokenizer, models, pre_tokenizers
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 TOKENS = 12
 """Of speech in each piece: 0.48 s."""
+_STAMMER = 7
 _REVISION = "0123456789abcdef0123456789abcdef01234567"
 _LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.,!?'-"
 
@@ -94,12 +97,15 @@ def _transformer(settings: T3Config) -> dict[str, Any]:
     head[settings.start_speech_token :, 1] = 4.0
     head[stop] = 0.0
     head[stop, 0] = 4.0
+    # The multilingual model's analyser forbids to stop before all of the text was heard, which is
+    # never; but it makes the model stop that says the same twice.
+    head[_STAMMER, 0] = 2.0
     return transformer.state_dict()
 
 
 def _voice(speech: S3Gen, prompt_tokens: int) -> Conditionals:
     with torch.inference_mode():
-        heard = speech.embed_ref(torch.randn(24000 * 6).numpy() * 0.1, 24000, device="cpu")
+        heard = speech.embed_ref(torch.randn(24000).numpy() * 0.1, 24000, device="cpu")
     condition = T3Cond(
         speaker_emb=torch.randn(1, 256),
         cond_prompt_speech_tokens=torch.randint(0, 6000, (1, prompt_tokens)),
@@ -114,7 +120,7 @@ def _letters(size: int) -> Tokenizer:
     words = {letter: number for number, letter in enumerate(_LETTERS, 3)}
     words |= signs | {f"[{code}]": 300 + n for n, code in enumerate(("en", "de", "zh"))}
     assert max(words.values()) < size
-    tokenizer = Tokenizer(models.BPE(vocab=words, merges=[], unk_token="[UNK]"))  # noqa: S106
+    tokenizer = Tokenizer(models.BPE(vocab=words, merges=[], unk_token="[UNK]"))
     tokenizer.add_special_tokens([each for each in words if each.startswith("[")])
     return tokenizer
 

@@ -114,7 +114,7 @@ def test_every_cell_that_cannot_be_read_is_told() -> None:
 
     assert caught.value.message.splitlines() == [
         'duration must be an integer from 5 to 45, not "x"',
-        'width must be an integer from 64 to 2048, not "y"',
+        'width must be an integer from 64 to 4096, not "y"',
     ]
 
 

@@ -56,7 +56,7 @@ def test_a_preset_without_declared_fields_takes_everything() -> None:
     ("name", "payload"),
     [
         ("test", {"task_type": "text_processing"}),
-        ("test", {"task_type": "image_generation", "duration": 45, "width": 64, "height": 2048}),
+        ("test", {"task_type": "image_generation", "duration": 45, "width": 64, "height": 4096}),
         ("chatterbox", {"text": "Hello", "cfg_weight": 0, "temperature": 5, "seed": 0}),
         ("qwen", {"image": "https://example.com/a.png", "layers": 10, "resolution": 1024}),
         ("qwen", {"image": "iVBORw0KGgoAAAANSUhEUg==", "negative_prompt": " ", "num_layers": 3}),
@@ -97,7 +97,7 @@ def test_a_good_input_passes(name: str, payload: JsonObject) -> None:
             {"text": "Hello", "temperature": 0},
             "temperature must be a number from 0.05 to 5, not 0",
         ),
-        ("chatterbox", {"text": " "}, 'text must be a text of at least 1 character, not " "'),
+        ("chatterbox", {"text": " "}, 'text must be a text from 1 to 20000 characters, not " "'),
         (
             "qwen",
             {"image": "photo.png"},
@@ -119,7 +119,7 @@ def test_all_problems_are_told_at_once() -> None:
     assert caught.value.message.splitlines() == [
         "task_type is missing: one of: text_processing, image_generation, data_analysis",
         "duration must be an integer from 5 to 45, not 60",
-        "width must be an integer from 64 to 2048, not 2.5",
+        "width must be an integer from 64 to 4096, not 2.5",
         "test has no input field colour",
     ]
     assert caught.value.hint == TEST_FIELDS
