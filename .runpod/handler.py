@@ -1,4 +1,9 @@
-"""What RunPod's Hub looks for in a repository; the worker is the package `worker`."""
+"""What RunPod's Hub looks for in a repository; the images run `python -m worker` instead."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from worker.__main__ import main
 

@@ -84,7 +84,7 @@ class ModelHandler(Generic[W]):
         task_id = str(uuid.uuid4())
         progress = Progress(job, task_id, self._report)
         try:
-            wanted = self._family.parse(job)
+            wanted = attempt("Reading the input", lambda: self._family.parse(job))
             handover = Handover.of(job, self._environ, self._limit_bytes)
             return await asyncio.to_thread(self._do, wanted, progress, handover)
         except asyncio.CancelledError:

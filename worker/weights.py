@@ -33,7 +33,7 @@ def find_weights(
 
     Args:
         repo: The model on Hugging Face, such as `ResembleAI/chatterbox`.
-        files: What must be there for the model to be complete; patterns will do. `*` stands for any part of a name.
+        files: What must be there for the model to be complete; `*` stands for anything.
         patterns: What is fetched if it is nowhere; everything by default.
         revision: Its version; the main branch if empty.
         caches: Where they may be, after what `HF_HUB_CACHE` names.
@@ -54,19 +54,25 @@ def find_weights(
 
 
 def _look(cache: Path, repo: str, files: Sequence[str], revision: str) -> Path | None:
+    """Return the folder in one cache; a download that was broken off leaves one, too."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import LocalEntryNotFoundError
 
     try:
-        folder = Path(
-            snapshot_download(
-                repo, revision=revision or None, cache_dir=cache, local_files_only=True
-            )
+        folder = snapshot_download(
+            repo, revision=revision or None, cache_dir=cache, local_files_only=True
         )
+        candidates = [Path(folder)]
     except LocalEntryNotFoundError:
-        return None
-    # A download that was broken off leaves a folder, too.
-    return None if _missing(folder, files) else folder
+        # RunPod documents its cache's snapshots, not the hub's notes on which of them is newest.
+        candidates = [] if revision else _snapshots(cache, repo)
+    return next((each for each in candidates if not _missing(each, files)), None)
+
+
+def _snapshots(cache: Path, repo: str) -> list[Path]:
+    """Return all versions of a model in a cache, the newest first."""
+    folder = cache / f"models--{repo.replace('/', '--')}" / "snapshots"
+    return sorted(folder.glob("*"), key=lambda each: each.stat().st_mtime, reverse=True)
 
 
 def _fetch(

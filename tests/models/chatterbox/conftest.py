@@ -47,11 +47,22 @@ def engine(cache: Path) -> Iterator[Engine]:
         yield Engine("cpu")
 
 
-@pytest.fixture(scope="session")
-def speech() -> str:
-    """Six seconds of noise that swells and fades, as a WAV in base64."""
-    times = np.arange(6 * 16_000) / 16_000
+def _record(duration_s: float) -> str:
+    """Returns noise that swells and fades, as a WAV in base64."""
+    times = np.arange(round(duration_s * 16_000)) / 16_000
     noise = np.random.default_rng(7).normal(0, 0.2, len(times)) * np.sin(times * 4) ** 2
     file = io.BytesIO()
     soundfile.write(file, noise, 16_000, format="WAV")
     return base64.b64encode(file.getvalue()).decode()
+
+
+@pytest.fixture(scope="session")
+def speech() -> str:
+    """Somebody's voice; short, because all that is spoken in it takes longer by it."""
+    return _record(1.2)
+
+
+@pytest.fixture(scope="session")
+def long_speech() -> str:
+    """A voice that Turbo takes."""
+    return _record(5.2)

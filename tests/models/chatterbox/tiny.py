@@ -105,6 +105,7 @@ def _transformer(settings: T3Config) -> dict[str, Any]:
 
 def _voice(speech: S3Gen, prompt_tokens: int) -> Conditionals:
     with torch.inference_mode():
+        # A second of it: all that is spoken takes as long as it and its prompt together.
         heard = speech.embed_ref(torch.randn(24000).numpy() * 0.1, 24000, device="cpu")
     condition = T3Cond(
         speaker_emb=torch.randn(1, 256),

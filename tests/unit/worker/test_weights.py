@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from typing import TYPE_CHECKING
 
 import pytest
@@ -56,6 +57,14 @@ def test_half_a_download_is_none(places: tuple[Path, Path, Path]) -> None:
     """The next place has all of it."""
     put(places[0], FILES[:1])
     whole = put(places[2], FILES)
+    assert find_weights(REPO, FILES, caches=places[1:]) == whole
+
+
+def test_a_cache_without_branches_will_do(places: tuple[Path, Path, Path]) -> None:
+    """RunPod documents where its cache has versions, and says nothing of branches."""
+    put(places[2], FILES[:1], "a" * 40)
+    whole = put(places[2], FILES, "b" * 40)
+    shutil.rmtree(whole.parents[1] / "refs")
     assert find_weights(REPO, FILES, caches=places[1:]) == whole
 
 
