@@ -16,7 +16,7 @@ from worker.errors import WeightsError
 from worker.weights import find_weights
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 
@@ -105,6 +105,14 @@ def _fetch_segmenter() -> None:
         ) from error
 
 
+def main(names: Sequence[str]) -> None:
+    """Fetch the weights of some variants; what is wrong ends the process in one line."""
+    try:
+        for name in names:
+            fetch(Variant(name))
+    except (ValueError, WeightsError) as error:
+        sys.exit(str(error))
+
+
 if __name__ == "__main__":
-    for name in sys.argv[1:]:
-        fetch(Variant(name))
+    main(sys.argv[1:])
