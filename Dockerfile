@@ -48,7 +48,7 @@ RUN pip install --no-cache-dir --requirement chatterbox.txt \
  && pip install --no-cache-dir --no-deps --requirement chatterbox-alone.txt
 ENV PKUSEG_HOME=/opt/pkuseg
 
-# The weights, 3.2 GB for english, 2.1 GB more for multilingual, 4 GB for turbo: separated by spaces.
+# About 3 GB of weights for each of english, multilingual and turbo: separated by spaces.
 FROM chatterbox-packages AS chatterbox-weights
 ARG CHATTERBOX_VARIANTS=english
 ENV HF_HUB_CACHE=/opt/huggingface/hub

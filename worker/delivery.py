@@ -8,7 +8,6 @@ credentials are missing, hence they are checked here, before any work begins.
 from __future__ import annotations
 
 import base64
-import errno
 import math
 import tempfile
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
 
 from worker.errors import InvalidInputError, ProcessingError, ResourceError, SettingError
+from worker.trouble import is_disk_full
 from worker.validation import describe, read_object
 
 if TYPE_CHECKING:
@@ -33,7 +33,6 @@ LIMIT_VARIABLE = "WORKER_RESULT_LIMIT_MB"
 _MB = 1024 * 1024
 # What an answer holds besides its files: field names, quotes, the job's id.
 _ENVELOPE_BYTES = 4096
-_DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 @dataclass(frozen=True)
@@ -103,7 +102,7 @@ class BucketDelivery:
             try:
                 path.write_bytes(file.data)
             except OSError as error:
-                if error.errno not in _DISK_FULL:
+                if not is_disk_full(error):
                     raise
                 raise ResourceError(
                     f"no space left on the worker's disk for {len(file.data)} bytes to upload"
@@ -136,6 +135,23 @@ class BucketDelivery:
 
 
 @dataclass(frozen=True)
+class Content:
+    """What an answer has of a file.
+
+    Attributes:
+        text: The file itself in base64, or a link to it.
+        is_link: Which of them.
+    """
+
+    text: str = field(repr=False)
+    is_link: bool
+
+    def key(self, name: str) -> str:
+        """Return the name of the field that has it: clients know links by `_url`."""
+        return f"{name}_url" if self.is_link else name
+
+
+@dataclass(frozen=True)
 class Handover:
     """The files of one answer on their way: as base64, or as links when they are too large for it.
 
@@ -161,8 +177,8 @@ class Handover:
         bucket = find_bucket(job, environ) if has_bucket else None
         return cls(bucket, str(job["id"]), limit_bytes)
 
-    def hand_over(self, files: Sequence[FinishedFile], *, advice: str) -> list[str]:
-        """Return each file's content in base64, or a link to each if they are too large together.
+    def hand_over(self, files: Sequence[FinishedFile], *, advice: str) -> list[Content]:
+        """Return the files themselves, or a link to each of them if they are too large together.
 
         Args:
             files: The files.
@@ -174,7 +190,8 @@ class Handover:
         """
         encoded_bytes = sum(4 * ((len(each.data) + 2) // 3) for each in files)
         if encoded_bytes <= self.limit_bytes - _ENVELOPE_BYTES:
-            return [base64.b64encode(each.data).decode("ascii") for each in files]
+            encoded = (base64.b64encode(each.data).decode("ascii") for each in files)
+            return [Content(text, is_link=False) for text in encoded]
         if self.bucket is None:
             raise ResourceError(
                 f"the result is {_megabytes(encoded_bytes)} in base64, and RunPod takes at most "
@@ -182,7 +199,8 @@ class Handover:
                 f"{', '.join(_VARIABLES)} on the endpoint, or send s3Config with the job"
             )
         delivery = BucketDelivery(self.bucket, self.folder)
-        return [str(delivery.deliver(each)["url"]) for each in files]
+        links = [str(delivery.deliver(each)["url"]) for each in files]
+        return [Content(link, is_link=True) for link in links]
 
 
 def read_limit_bytes(environ: Mapping[str, str]) -> int:

@@ -23,7 +23,7 @@ def read_device(environ: Mapping[str, str]) -> str:
     Raises:
         SettingError: It is none.
     """
-    device = environ.get(DEVICE_VARIABLE, "cuda")
+    device = environ.get(DEVICE_VARIABLE) or "cuda"
     if device not in DEVICES:
         raise SettingError(f"{DEVICE_VARIABLE} must be one of {', '.join(DEVICES)}, not {device!r}")
     return device

@@ -6,7 +6,8 @@ The tree (error type in brackets)::
     ├── InvalidInputError   [validation_error]
     ├── ProcessingError     [processing_error]
     ├── OverrunError        [timeout_error]
-    └── ResourceError       [resource_error]
+    ├── ResourceError       [resource_error]
+    └── StoppedError        [cancelled]
     SettingError            the worker does not start
     └── WeightsError        because the model's weights are not to be had
 
@@ -73,6 +74,12 @@ class ResourceError(TaskError):
     """The worker lacks what the job needs: memory, disk space, pixels, a bucket."""
 
     error_type = "resource_error"
+
+
+class StoppedError(TaskError):
+    """The job was cancelled; nobody waits for its answer any more."""
+
+    error_type = "cancelled"
 
 
 class SettingError(Exception):

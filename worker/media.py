@@ -11,7 +11,7 @@ import base64
 import binascii
 import re
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_to_bytes, urlsplit
 
 from worker.errors import InvalidInputError, ProcessingError
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _CONNECT_LIMIT_S = 15
 _WHOLE_LIMIT_S = 120.0
+"""From the first byte to the last; a worker is paid for, and others wait for it."""
 _CHUNK_BYTES = 65536
 _MB = 1024 * 1024
 _DATA_URI = re.compile(r"data:(?P<head>[^,]*),(?P<body>.*)", re.DOTALL | re.IGNORECASE)
@@ -32,13 +33,14 @@ def is_link(text: str) -> bool:
     return bool(re.match(r"\s*[a-zA-Z][a-zA-Z0-9+.-]*://", text))
 
 
-def read_media(text: str, name: str, *, most_bytes: int) -> bytes:
+def read_media(text: str, name: str, *, most_bytes: int, limit_s: float = _WHOLE_LIMIT_S) -> bytes:
     """Return the file behind a field's text; blocks while it is downloaded.
 
     Args:
         text: Base64, a data URI, or an http(s) URL.
         name: The field, for messages.
         most_bytes: How large the file may be.
+        limit_s: How long a download may take.
 
     Raises:
         InvalidInputError: It is none of these, it is empty or too large, or the worker may not ask
@@ -46,7 +48,7 @@ def read_media(text: str, name: str, *, most_bytes: int) -> bytes:
         ProcessingError: The link's host did not give the file.
     """
     if is_link(text):
-        content = _download(text.strip(), name, most_bytes)
+        content = _download(text.strip(), name, most_bytes, limit_s)
     elif (uri := _DATA_URI.fullmatch(text.strip())) is not None:
         content = _from_data_uri(uri["head"], uri["body"], name, most_bytes)
     else:
@@ -77,34 +79,48 @@ def _from_base64(text: str, name: str, most_bytes: int) -> bytes:
         ) from error
 
 
-def _download(url: str, name: str, most_bytes: int) -> bytes:
+def _download(url: str, name: str, most_bytes: int, limit_s: float) -> bytes:
     from requests import RequestException
     from runpod.serverless.utils.rp_ssrf import SSRFError, safe_get
+    from urllib3.exceptions import HTTPError
 
     host = _host_of(url, name)
     try:
         with safe_get(url, timeout=_CONNECT_LIMIT_S, max_bytes=most_bytes) as response:
             if not response.ok:
                 raise ProcessingError(f"{name}: {host} answered {response.status_code}")
-            return b"".join(_capped(response.iter_content(_CHUNK_BYTES), name, host, most_bytes))
+            source = f"{name}: {host}"
+            chunks = _timed(_chunks(response.raw), source, limit_s)
+            return b"".join(_capped(chunks, name, most_bytes))
     except SSRFError as error:
         raise _refusal(error, name, host, most_bytes) from error
     # A wrong address (LocationParseError) comes as ValueError, and a URL may carry a signature.
-    except (RequestException, OSError, ValueError) as error:
+    except (RequestException, HTTPError, OSError, ValueError) as error:
         raise ProcessingError(
             f"{name} could not be downloaded from {host}: {type(error).__name__}"
         ) from error
 
 
-def _capped(chunks: Iterator[bytes], name: str, host: str, most_bytes: int) -> Iterator[bytes]:
-    deadline_s = time.monotonic() + _WHOLE_LIMIT_S
+def _chunks(raw: Any) -> Iterator[bytes]:
+    """Yield what has come, as it comes: a host that drips would hold a reader of whole chunks."""
+    while chunk := raw.read1(_CHUNK_BYTES, decode_content=True):
+        yield chunk
+
+
+def _timed(chunks: Iterator[bytes], source: str, limit_s: float) -> Iterator[bytes]:
+    deadline_s = time.monotonic() + limit_s
+    for chunk in chunks:
+        if time.monotonic() > deadline_s:
+            raise ProcessingError(f"{source} took longer than {limit_s:.0f} s")
+        yield chunk
+
+
+def _capped(chunks: Iterator[bytes], name: str, most_bytes: int) -> Iterator[bytes]:
     size_bytes = 0
     for chunk in chunks:
         size_bytes += len(chunk)
         if size_bytes > most_bytes:
             raise _too_large(name, most_bytes)
-        if time.monotonic() > deadline_s:
-            raise ProcessingError(f"{name}: {host} took longer than {_WHOLE_LIMIT_S:.0f} s")
         yield chunk
 
 
@@ -122,12 +138,14 @@ def _host_of(url: str, name: str) -> str:
 def _refusal(error: Exception, name: str, host: str, most_bytes: int) -> Exception:
     """Return what the SDK's refusal means; its own text quotes the URL, which may be signed."""
     text = str(error)
-    if "size cap" in text:
+    if text.startswith("download exceeds size cap"):
         return _too_large(name, most_bytes)
-    if "could not resolve" in text:
+    if text.startswith("could not resolve host"):
         return ProcessingError(f"{name}: there is no host {host}")
-    if "redirect" in text:
-        return ProcessingError(f"{name}: {host} redirects without an end")
+    if text.startswith(("exceeded maximum redirects", "redirect without Location")):
+        return ProcessingError(f"{name}: {host} redirects to nowhere")
+    if text.startswith("blocked URL scheme"):
+        return InvalidInputError(f"{name}: {host} redirects to what is no web address")
     return InvalidInputError(f"{name}: {host} is not on the public internet, or behind a proxy")
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from worker.errors import TaskError
+from worker.errors import StoppedError
 
 QUIET_S = 0.25
 """An update travels in a thread of its own; sent just before the return, 5 of 80 arrived after the
@@ -54,12 +54,6 @@ class Update:
             "total_steps": self.total_steps,
             "elapsed_time": round(self.elapsed_s, 2),
         }
-
-
-class StoppedError(TaskError):
-    """The job was cancelled; nobody waits for its answer any more."""
-
-    error_type = "cancelled"
 
 
 class Progress:

@@ -26,7 +26,7 @@ W = TypeVar("W")
 
 
 class Family(Protocol[W]):
-    """A model family; its three methods never run at the same time, but in different threads."""
+    """A model family; loads and works for one job at a time, in changing threads."""
 
     def load(self) -> None:
         """Load the model; called once, before any job.
@@ -98,10 +98,11 @@ class ModelHandler(Generic[W]):
     def _do(self, wanted: W, progress: Progress, handover: Handover) -> dict[str, Any]:
         with self._lock:
             progress.check()
-            attempt("Loading the model", self._load)
-            output = attempt("Working", lambda: self._family.work(wanted, progress, handover))
-        progress.settle()
-        return output
+            try:
+                attempt("Loading the model", self._load)
+                return attempt("Working", lambda: self._family.work(wanted, progress, handover))
+            finally:
+                progress.settle()
 
     def _load(self) -> None:
         if not self._is_loaded:

@@ -17,10 +17,10 @@ from worker.errors import ProcessingError, ResourceError, SettingError, TaskErro
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 # What torch raises when a card's memory ends, by whichever library asked for it.
-_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED")
-_BROKEN_CARD = ("CUDA error", "CUBLAS_STATUS", "CUDNN_STATUS", "cuDNN error", "NCCL error")
+_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "_ALLOC_FAILED")
+_BROKEN_CARD = ("CUDA error", "CUDA driver error", "cuBLAS error", "cuDNN error", "NCCL error")
+_BROKEN_LIBRARY = ("CUBLAS_STATUS_", "CUDNN_STATUS_", "CUSOLVER_STATUS_", "CUFFT_", "CUSPARSE_")
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -41,8 +41,7 @@ def attempt(name: str, work: Callable[[], T]) -> T:
             if failure is error:
                 raise
             raise failure from error
-        # Its frames hold what filled the memory, and must go before the memory is given back.
-        error.__traceback__ = None
+    # Not before: until here, the frames of the error's traceback held what filled the memory.
     free_memory()
     raise failure
 
@@ -54,16 +53,23 @@ def as_task_error(name: str, error: Exception) -> TaskError:
     if isinstance(error, SettingError):
         return ResourceError(str(error))
     if is_out_of_memory(error):
-        return ResourceError(f"out of memory in step '{name}'", refresh_worker=_is_of_card(error))
-    if isinstance(error, OSError) and error.errno in _DISK_FULL:
+        # Python's own is raised for a job that asked for too much, and leaves nothing behind.
+        is_torchs = not isinstance(error, MemoryError)
+        return ResourceError(f"out of memory in step '{name}'", refresh_worker=is_torchs)
+    if is_disk_full(error):
         return ResourceError(f"no space left on the worker's disk in step '{name}'")
     log.error("step %r failed", name, exc_info=error)
     is_broken = isinstance(error, RuntimeError) and any(
-        words in str(error) for words in _BROKEN_CARD
+        words in str(error) for words in (*_BROKEN_CARD, *_BROKEN_LIBRARY)
     )
     return ProcessingError(
         f"step '{name}' failed: {type(error).__name__}", refresh_worker=is_broken
     )
+
+
+def is_disk_full(error: Exception) -> bool:
+    """Tell whether the disk ended, or what this user may have of it."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def is_out_of_memory(error: Exception) -> bool:
@@ -79,8 +85,3 @@ def free_memory() -> None:
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available():
         torch.cuda.empty_cache()
-
-
-def _is_of_card(error: Exception) -> bool:
-    # Python's own is raised for a job that asked for too much, and leaves nothing behind.
-    return not isinstance(error, MemoryError)

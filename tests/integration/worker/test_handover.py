@@ -49,10 +49,11 @@ def test_files_that_are_too_large_become_links(s3_url: str) -> None:
         FinishedFile("layer_00.png", "image/png", b"first layer", "first"),
         FinishedFile("layer_01.png", "image/png", b"second layer", "second"),
     ]
-    links = handover_of(s3_url).hand_over(files, advice="ask for less")
-    for file, link in zip(files, links, strict=True):
-        assert f"job-1/{file.filename}" in link
-        answer = requests.get(link, timeout=10)
+    contents = handover_of(s3_url).hand_over(files, advice="ask for less")
+    for file, content in zip(files, contents, strict=True):
+        assert (content.is_link, content.key("package")) == (True, "package_url")
+        assert f"job-1/{file.filename}" in content.text
+        answer = requests.get(content.text, timeout=10)
         assert (answer.content, answer.headers["Content-Type"]) == (file.data, "image/png")
 
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import base64
 import threading
+import time
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
 
@@ -21,6 +23,15 @@ if TYPE_CHECKING:
 
 MB = 1024 * 1024
 CONTENT = bytes(range(256)) * 8
+ANSWERS: dict[str, tuple[int, bytes, dict[str, str]]] = {
+    "/file": (200, CONTENT, {}),
+    "/large": (200, bytes(2 * MB), {}),
+    "/empty": (200, b"", {}),
+    "/moved": (302, b"", {"Location": "/file?signature=hush"}),
+    "/round": (302, b"", {"Location": "/round"}),
+    "/nowhere": (302, b"", {}),
+    "/elsewhere": (302, b"", {"Location": "file:///etc/passwd"}),
+}
 
 
 class Files(BaseHTTPRequestHandler):
@@ -30,31 +41,25 @@ class Files(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Answers by the path."""
-        match self.path.partition("?")[0]:
-            case "/file":
-                self._give(200, CONTENT)
-            case "/large":
-                self._give(200, bytes(2 * MB))
-            case "/endless":
-                self.send_response(200)
-                self.send_header("Connection", "close")
-                self.end_headers()
-                self.close_connection = True
-                try:
-                    while True:
-                        self.wfile.write(bytes(MB // 4))
-                except OSError:
-                    return
-            case "/empty":
-                self._give(200, b"")
-            case "/moved":
-                self._give(302, b"", Location="/file?signature=hush")
-            case "/round":
-                self._give(302, b"", Location="/round")
-            case "/elsewhere":
-                self._give(302, b"", Location="file:///etc/passwd")
-            case _:
-                self._give(404, b"not here")
+        path = self.path.partition("?")[0]
+        if path == "/endless":
+            self._drip(None, bytes(MB // 4), 0)
+        elif path == "/drip":
+            self._drip(1000, b".", 0.01)
+        else:
+            status, content, headers = ANSWERS.get(path, (404, b"not here", {}))
+            self._give(status, content, **headers)
+
+    def _drip(self, length: int | None, piece: bytes, pause_s: float) -> None:
+        self.send_response(200)
+        if length is not None:
+            self.send_header("Content-Length", str(length))
+        self.end_headers()
+        self.close_connection = True
+        with suppress(OSError):
+            for _ in range(1000):
+                self.wfile.write(piece)
+                time.sleep(pause_s)
 
     def _give(self, status: int, content: bytes, **headers: str) -> None:
         self.send_response(status)
@@ -108,7 +113,8 @@ def test_a_file_has_a_largest_size(server: str, path: str) -> None:
     ("path", "message"),
     [
         ("/missing?signature=hush", "voice: 127.0.0.1 answered 404"),
-        ("/round", "voice: 127.0.0.1 redirects without an end"),
+        ("/round", "voice: 127.0.0.1 redirects to nowhere"),
+        ("/nowhere?could=not resolve", "voice: 127.0.0.1 redirects to nowhere"),
     ],
 )
 def test_a_host_that_gives_no_file_fails_the_job(server: str, path: str, message: str) -> None:
@@ -125,6 +131,13 @@ def test_a_host_that_does_not_answer_fails_the_job() -> None:
         read_media("http://127.0.0.1:9/voice.wav?signature=hush", "voice", most_bytes=MB)
     expected = "voice could not be downloaded from 127.0.0.1: ConnectionError"
     assert caught.value.message == expected
+
+
+@pytest.mark.usefixtures("may_ask_here")
+def test_a_host_that_drips_is_given_up(server: str) -> None:
+    """A worker is paid for while it waits; the limit is for all of the file."""
+    with pytest.raises(ProcessingError, match=r"^voice: 127\.0\.0\.1 took longer than 0 s$"):
+        read_media(f"{server}/drip", "voice", most_bytes=MB, limit_s=0.2)
 
 
 @pytest.mark.usefixtures("may_ask_here")
@@ -157,7 +170,7 @@ def test_other_schemes_are_refused(link: str) -> None:
 @pytest.mark.usefixtures("may_ask_here")
 def test_a_redirect_leads_to_the_web_only(server: str) -> None:
     """Not to a file of the worker's."""
-    with pytest.raises((InvalidInputError, ProcessingError)):
+    with pytest.raises(InvalidInputError, match=r"redirects to what is no web address$"):
         read_media(f"{server}/elsewhere", "image", most_bytes=MB)
 
 

@@ -106,6 +106,17 @@ def test_the_turbo_model_speaks(engine: Engine, long_speech: str) -> None:
         say_in(engine, wanted, short)
 
 
+def test_a_voice_is_heard_by_each_model_for_itself(engine: Engine, long_speech: str) -> None:
+    """What one makes of it is nothing for another."""
+    say(engine, voice=long_speech)
+    say(engine, variant="turbo", voice=long_speech)
+    english, turbo = (
+        next(kept for (each, _), kept in engine._voices.items() if each is variant)
+        for variant in (Variant.ENGLISH, Variant.TURBO)
+    )
+    assert english is not turbo
+
+
 def test_the_multilingual_model_speaks(engine: Engine, length: int) -> None:
     """Piece after piece without the library's hooks, which would pile up on its layers."""
     samples = say(engine, "Hi", variant="multilingual", language="de")

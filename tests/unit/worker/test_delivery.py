@@ -9,6 +9,7 @@ import pytest
 from worker.delivery import (
     Bucket,
     BucketDelivery,
+    Content,
     FinishedFile,
     Handover,
     InlineDelivery,
@@ -111,14 +112,16 @@ def test_files_that_fit_are_handed_over_as_they_are() -> None:
     """A bucket is not used without need."""
     file = FinishedFile("a.md", "text/markdown", b"abc", "preview")
     handover = Handover.of({"id": "j"}, VARIABLES, 1024 * 1024)
-    assert handover.hand_over([file, file], advice="less") == ["YWJj", "YWJj"]
+    content = Content("YWJj", is_link=False)
+    assert handover.hand_over([file, file], advice="less") == [content, content]
+    assert content.key("audio") == "audio"
 
 
 def test_the_limit_is_that_of_all_files_in_base64() -> None:
     """Two files that fit one by one; the message names the limit and the ways out."""
     half = FinishedFile("a.bin", "application/octet-stream", bytes(450_000), "preview")
     handover = Handover.of({"id": "j"}, {}, 1024 * 1024)
-    assert len(handover.hand_over([half], advice="less")[0]) == 600_000
+    assert len(handover.hand_over([half], advice="less")[0].text) == 600_000
     with pytest.raises(ResourceError) as caught:
         handover.hand_over([half, half], advice="send less")
     assert caught.value.message == (

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from packaging.requirements import Requirement
 
 import worker
 from runpodctl_py.gpus import POOLS
@@ -39,6 +40,18 @@ def test_every_family_has_an_image(family: str) -> None:
     assert set(job) == {"input"}
     assert f'target "{family}"' in BAKE
     assert f"${{REGISTRY}}/worker-{family}:" in BAKE
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_what_a_family_asks_for_is_pinned(family: str) -> None:
+    """The resolver's answer meets it, each by one version."""
+    folder = REPOSITORY / "worker" / "requirements"
+    lines = (folder / f"{family}.txt").read_text("utf-8").splitlines()
+    pins = dict(line.split("==") for line in lines if "==" in line and line[0] not in "# ")
+    for line in (folder / f"{family}.in").read_text("utf-8").splitlines():
+        if line and not line.startswith("#"):
+            wanted = Requirement(line.partition("  #")[0])
+            assert pins[wanted.name] in wanted.specifier, wanted.name
 
 
 def test_baked_images_are_those_of_the_presets() -> None:

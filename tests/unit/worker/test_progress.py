@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from worker.progress import QUIET_S, Progress, StoppedError, find_report
+from worker.errors import StoppedError
+from worker.progress import QUIET_S, Progress, find_report
 
 
 def test_a_step_is_told_in_the_form_of_all_families() -> None:

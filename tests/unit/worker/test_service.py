@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from worker.errors import InvalidInputError, SettingError, WeightsError
+from worker.progress import QUIET_S
 from worker.service import ModelHandler
 
 if TYPE_CHECKING:
@@ -57,7 +59,12 @@ class Counting:
                     self.steps += 1
                 case "fail":
                     raise RuntimeError("CUDA out of memory")
-            return {"did": wanted, "folder": handover.folder}
+                case "tell" | "tell and fail":
+                    progress.tell("Told", 1, 1)
+                    if wanted != "tell":
+                        raise ValueError(wanted)
+            bucket = handover.bucket and handover.bucket.name
+            return {"did": wanted, "folder": handover.folder, "bucket": bucket}
         finally:
             self.at_work -= 1
 
@@ -76,7 +83,11 @@ async def test_the_model_is_loaded_once() -> None:
     """By the check, or by the first job where no check runs."""
     family = Counting()
     handler = handler_of(family)
-    assert await handler(job("this")) == {"did": "this", "folder": "job-this"}
+    assert await handler(job("this")) == {
+        "did": "this",
+        "folder": "job-this",
+        "bucket": None,
+    }
     handler.load_model()
     await handler(job("that"))
     assert family.loads == 1
@@ -127,6 +138,24 @@ async def test_a_model_that_cannot_be_loaded_fails_the_job_and_is_tried_again() 
     assert (answer["error"], answer["message"]) == ("resource_error", "weights are nowhere")
     family.load_error = None
     assert (await handler(job("this")))["did"] == "this"
+    assert family.loads == 2
+
+
+async def test_an_answer_waits_until_the_last_update_has_arrived() -> None:
+    """That of a failed job, too: the update would come after it (API reference 5.5)."""
+    told_s: list[float] = []
+    handler = ModelHandler(Counting(), lambda *_: told_s.append(time.monotonic()), {})
+    for wanted in ("tell", "tell and fail"):
+        await handler(job(wanted))
+        assert time.monotonic() - told_s[-1] >= QUIET_S
+
+
+async def test_the_workers_own_bucket_is_known_to_the_work() -> None:
+    """From its variables, for what is too large for an answer."""
+    variables = ("ENDPOINT_URL", "ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "NAME")
+    environ = {f"BUCKET_{name}": f"https://{name.lower()}" for name in variables}
+    handler = ModelHandler(Counting(), lambda *_: None, environ)
+    assert (await handler(job("this")))["bucket"] == "https://name"
 
 
 def test_the_check_raises_what_is_wrong() -> None:

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import errno
 import gc
+import sys
 import weakref
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -74,6 +76,7 @@ def test_a_wrong_setting_is_told() -> None:
         "CUDA out of memory. Tried to allocate 2.00 GiB",
         "[enforce fail at alloc_cpu.cpp:118] DefaultCPUAllocator: can't allocate memory",
         "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+        "cuDNN error: CUDNN_STATUS_ALLOC_FAILED",
     ],
 )
 def test_a_card_without_memory_asks_for_a_fresh_worker(text: str) -> None:
@@ -91,6 +94,31 @@ def test_a_broken_card_asks_for_a_fresh_worker(text: str) -> None:
     """Nothing runs on it any more, in this process."""
     failure = failure_of(lambda: raise_error(RuntimeError(text)))
     assert (type(failure), failure.refresh_worker) == (ProcessingError, True)
+
+
+class Cuda:
+    """What is asked of torch about the card."""
+
+    def __init__(self) -> None:
+        self.emptied = 0
+
+    def is_available(self) -> bool:
+        """Says yes."""
+        return True
+
+    def empty_cache(self) -> None:
+        """Counts."""
+        self.emptied += 1
+
+
+def test_the_cards_memory_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And only when it ended: emptying costs the next job time."""
+    cuda = Cuda()
+    monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(cuda=cuda))
+    failure_of(lambda: raise_error(ValueError("a bug")))
+    assert cuda.emptied == 0
+    failure_of(lambda: raise_error(RuntimeError("CUDA out of memory")))
+    assert cuda.emptied == 1
 
 
 class Tensor:

@@ -45,7 +45,7 @@ def read_variant(environ: Mapping[str, str]) -> Variant:
     Raises:
         SettingError: It is none.
     """
-    name = environ.get(VARIANT_VARIABLE, Variant.ENGLISH)
+    name = environ.get(VARIANT_VARIABLE) or Variant.ENGLISH
     if name not in list(Variant):
         raise SettingError(f"{VARIANT_VARIABLE} must be one of {', '.join(Variant)}, not {name!r}")
     return Variant(name)

@@ -132,14 +132,14 @@ class Session:
         # A copy: the model replaces parts of what it is given.
         self._model.conds = copy.copy(self._voice)
         try:
-            speech = self._model.generate(text, **_arguments(self._wanted))
+            speech = self._model.generate(text, **arguments_of(self._wanted))
         finally:
             _remove_spies(self._model)
         samples: Samples = speech.squeeze(0).numpy().astype(np.float32)
         return samples
 
 
-def _arguments(wanted: Wanted) -> dict[str, Any]:
+def arguments_of(wanted: Wanted) -> dict[str, Any]:
     """Return what a variant's `generate` takes; Turbo warns of what it does not heed."""
     manner: Manner = wanted.manner
     common = {

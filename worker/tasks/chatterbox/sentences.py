@@ -19,8 +19,8 @@ LONGEST_PIECE = 300
 # spaces the mark itself is the end.
 _SEPARATORS: Final = (
     re.compile(r"\n\s*\n\s*"),
-    re.compile(r"(?<=[.!?…])[\"'”’»)\]]*\s+|(?<=[。！？｡])[”’」』）]*\s*|\n\s*"),
-    re.compile(r"(?<=[;:])\s+|(?<=[；：])\s*|\s+[–—-]+\s+|(?<=—)"),
+    re.compile(r"(?<=[.!?…؟۔।॥])[\"'”’»)\]]*\s+|(?<=[。！？｡])[”’」』）]*\s*|\n\s*"),
+    re.compile(r"(?<=[;:؛])\s+|(?<=[；：])\s*|\s+[–—-]+\s+|(?<=—)"),
     re.compile(r"(?<=[,،])\s+|(?<=[，、])\s*"),
     re.compile(r"\s+"),
 )

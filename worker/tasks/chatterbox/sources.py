@@ -69,7 +69,10 @@ SOURCES: Mapping[Variant, Source] = MappingProxyType(
         ),
         Variant.TURBO: Source(
             "ResembleAI/chatterbox-turbo",
-            ("ve.safetensors", "t3_turbo_v1.safetensors", "s3gen_meanflow.safetensors", "conds.pt"),
+            (
+                *("ve.safetensors", "t3_turbo_v1.safetensors", "s3gen_meanflow.safetensors"),
+                *("conds.pt", "tokenizer_config.json"),
+            ),
             "chatterbox.tts_turbo",
             "ChatterboxTurboTTS",
             others=("*.json", "*.txt"),
@@ -106,8 +109,12 @@ def _fetch_segmenter() -> None:
 
 
 def main(names: Sequence[str]) -> None:
-    """Fetch the weights of some variants; what is wrong ends the process in one line."""
+    """Fetch the weights of some variants; what is wrong ends the process in one line.
+
+    With what multilingual needs besides: an image without its weights may find them on a volume.
+    """
     try:
+        _fetch_segmenter()
         for name in names:
             fetch(Variant(name))
     except (ValueError, WeightsError) as error:

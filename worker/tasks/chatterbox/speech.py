@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from worker.delivery import FinishedFile
 from worker.errors import ProcessingError
-from worker.media import is_link
 from worker.tasks.chatterbox.audio import FORMATS, encode, join
 from worker.tasks.chatterbox.engine import LONGEST_SPEECH_S
 from worker.tasks.chatterbox.sentences import split_text
@@ -27,6 +26,8 @@ if TYPE_CHECKING:
     from worker.tasks.chatterbox.sources import Variant
     from worker.tasks.chatterbox.voices import Recording, Voices
 
+# Some of the last tokens are signs, and no sound.
+_DROPPED_S = 1.0
 _SHORTEST_PIECE = 20
 """Characters; if so few take 40 s, the model lost its way, and parting them does not help."""
 
@@ -99,7 +100,7 @@ class Chatterbox:
         file = _file(data, wanted.audio_format, f"{duration_s:.1f} s of speech")
         (content,) = handover.hand_over([file], advice="ask for format ogg, or send a shorter text")
         return {
-            "audio_url" if is_link(content) else "audio": content,
+            content.key("audio"): content.text,
             "sample_rate": speaker.sample_rate,
             "duration_s": round(duration_s, 3),
             "format": wanted.audio_format,
@@ -116,7 +117,7 @@ def _speak(text: str, speaker: Speaking, progress: Progress) -> list[Samples]:
         progress.check()
         piece = waiting.pop(0)
         samples = speaker.say(piece)
-        if len(samples) >= LONGEST_SPEECH_S * speaker.sample_rate:
+        if len(samples) > (LONGEST_SPEECH_S - _DROPPED_S) * speaker.sample_rate:
             # Its end was cut off without a word.
             waiting = [*_halves(piece), *waiting]
             continue

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from worker.errors import InvalidInputError
-from worker.media import is_link, read_media
+from worker.media import read_media
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,6 +34,7 @@ _SUFFIXES = (".wav", ".mp3", ".flac", ".ogg")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 _-]{0,63}")
 # A telephone's, and a studio's; a header may claim anything, and its seconds are read.
 _LOWEST_RATE, _HIGHEST_RATE = 8000, 192_000
+_MOST_CHANNELS = 8
 # About -60 dB: what is quieter is no voice, and the model's own trimming leaves nothing of it.
 _SILENCE = 0.001
 
@@ -88,7 +89,7 @@ class Voices:
             InvalidInputError: There is no such voice, or it is no recording that will do.
             ProcessingError: The link's host did not give it.
         """
-        if _NAME.fullmatch(voice) and not is_link(voice):
+        if _NAME.fullmatch(voice):
             return read_recording(self._named(voice), f"voice {voice}")
         return read_recording(read_media(voice, "voice", most_bytes=MOST_BYTES), "voice")
 
@@ -123,16 +124,21 @@ def read_recording(content: bytes, name: str) -> Recording:
             sample_rate = int(sound.samplerate)
             if not _LOWEST_RATE <= sample_rate <= _HIGHEST_RATE:
                 raise InvalidInputError(f"{name} has {sample_rate} samples a second")
+            if sound.channels > _MOST_CHANNELS:
+                raise InvalidInputError(f"{name} has {sound.channels} channels")
             channels = sound.read(round(HEARD_S * sample_rate), dtype="float32", always_2d=True)
     except (soundfile.LibsndfileError, RuntimeError) as error:
         raise InvalidInputError(
             f"{name} is no audio file that can be read: WAV, MP3, FLAC or OGG will do"
         ) from error
-    samples = np.nan_to_num(channels.mean(axis=1)).astype(np.float32)
+    samples = channels.mean(axis=1).astype(np.float32)
+    if not np.isfinite(samples).all():
+        raise InvalidInputError(f"{name} has samples that are no numbers")
     recording = Recording(hashlib.sha256(content).hexdigest(), samples, sample_rate)
     if recording.duration_s < SHORTEST_S:
         raise InvalidInputError(
-            f"{name} is {recording.duration_s:.1f} s long; at least 5 s of speech will do"
+            f"{name} is {recording.duration_s:.1f} s long; it takes {SHORTEST_S:.0f} s at least, "
+            "and sounds better by 5 s or more"
         )
     if float(np.abs(samples).max()) < _SILENCE:
         raise InvalidInputError(f"{name} is silent for its first {HEARD_S:.0f} s")

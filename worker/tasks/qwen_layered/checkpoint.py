@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from worker.device import check_device, memory_bytes
+from worker.errors import SettingError
 from worker.tasks.qwen_layered.precision import (
     Placement,
     Precision,
@@ -32,6 +33,7 @@ OFFICIAL_MODEL = "Qwen/Qwen-Image-Layered"
 _PARTS = ("transformer", "text_encoder", "vae")
 # A download that was broken off leaves a folder with some of the files.
 _FILES = ("model_index.json", *(f"{part}/*.safetensors" for part in _PARTS))
+_NAMED = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
 _SHARD = re.compile(r"(?P<stem>.+)-\d{5}-of-\d{5}\.safetensors")
 
 log = logging.getLogger(__name__)
@@ -43,16 +45,28 @@ class Checkpoint:
 
     Attributes:
         repo: Its name there.
+        revision: Its version; the main branch if empty.
         caches: Where its files may be, after what `HF_HUB_CACHE` names.
     """
 
     repo: str
+    revision: str = ""
     caches: Sequence[Path] = (IMAGE_CACHE, VOLUME_CACHE)
 
     @classmethod
     def of(cls, environ: Mapping[str, str]) -> Checkpoint:
-        """Return the one that `QWEN_MODEL` names, or the official one."""
-        return cls(environ.get(MODEL_VARIABLE) or OFFICIAL_MODEL)
+        """Return the one that `QWEN_MODEL` names as `ORG/NAME` or `ORG/NAME@REVISION`.
+
+        Raises:
+            SettingError: It names none.
+        """
+        named = environ.get(MODEL_VARIABLE) or OFFICIAL_MODEL
+        if not _NAMED.fullmatch(named):
+            raise SettingError(
+                f"{MODEL_VARIABLE} must be ORG/NAME or ORG/NAME@REVISION, not {named!r}"
+            )
+        repo, _, revision = named.partition("@")
+        return cls(repo, revision)
 
     def load(self, device: str, precision: Precision | None) -> Pipeline:
         """Return the pipeline, ready for use on a device.
@@ -71,9 +85,12 @@ class Checkpoint:
         return load_pipeline(folder, device, placement)
 
     def _find(self) -> Path:
-        folder = find_weights(self.repo, _FILES, caches=self.caches)
+        folder = self._find_files(_FILES)
         # Found again if all are there; else another cache has them, or the download goes on.
-        return find_weights(self.repo, [*_FILES, *_name_indexes(folder)], caches=self.caches)
+        return self._find_files([*_FILES, *_name_indexes(folder)])
+
+    def _find_files(self, files: Sequence[str]) -> Path:
+        return find_weights(self.repo, files, revision=self.revision, caches=self.caches)
 
 
 def load_pipeline(folder: Path, device: str, placement: Placement) -> Pipeline:

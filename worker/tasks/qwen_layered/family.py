@@ -90,6 +90,7 @@ class QwenLayered:
             wanted,
             lambda step: progress.tell(f"Step {step} of {wanted.steps}", step + 1, total_steps),
         )
+        progress.check()
         output = _hand_over(layers, wanted, handover)
         progress.tell("Packing the layers", total_steps, total_steps)
         return output
@@ -99,14 +100,14 @@ def _hand_over(layers: Sequence[Image.Image], wanted: Wanted, handover: Handover
     size_and_seed = {"size": list(layers[0].size), "seed": wanted.seed}
     if not wanted.package:
         return {
-            "layers": handover.hand_over(save_pngs(layers), advice=_ADVICE),
+            "layers": [each.text for each in handover.hand_over(save_pngs(layers), advice=_ADVICE)],
             **size_and_seed,
         }
     file = PACKAGES[wanted.package](layers)
     advice = _ADVICE_BY_PACKAGE.get(wanted.package, _ADVICE)
     (content,) = handover.hand_over([file], advice=advice)
     return {
-        "package": content,
+        content.key("package"): content.text,
         "filename": file.filename,
         "content_type": file.content_type,
         "layer_count": len(layers),

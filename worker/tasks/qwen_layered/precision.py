@@ -2,7 +2,8 @@
 
 Owns `QWEN_PRECISION` and the choice. The official weights are quantised while they are loaded:
 RunPod keeps one repository per endpoint in its cache, and someone else's quantised copy would have
-to be trusted; who trusts one names it in `QWEN_MODEL`. Memory: workers reference B.
+to be trusted; who trusts one, a whole pipeline, names it in `QWEN_MODEL`. How much memory they take:
+workers reference B.
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ def read_precision(environ: Mapping[str, str], device: str) -> Precision | None:
     Raises:
         SettingError: It is none, or one that this device cannot have.
     """
-    name = environ.get(PRECISION_VARIABLE, _AUTO)
+    name = environ.get(PRECISION_VARIABLE) or _AUTO
     if name not in (_AUTO, *_ASKABLE):
         known = ", ".join((_AUTO, *_ASKABLE))
         raise SettingError(f"{PRECISION_VARIABLE} must be one of {known}, not {name!r}")

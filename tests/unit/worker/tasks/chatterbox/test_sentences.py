@@ -64,6 +64,14 @@ def test_numbers_are_no_sentences() -> None:
     assert split_text("It is 3.14 or 1,000 now. Yes.", 24) == ["It is 3.14 or 1,000 now.", "Yes."]
 
 
+@pytest.mark.parametrize(
+    ("first", "second"), [("नमस्ते दुनिया।", "आप कैसे हैं।"), ("كيف حالك؟", "أنا بخير۔")]
+)
+def test_other_scripts_have_marks_of_their_own(first: str, second: str) -> None:
+    """Hindi's danda, Arabic's question mark and full stop."""
+    assert split_text(f"{first} {second}", len(first) + 3) == [first, second]
+
+
 @pytest.mark.parametrize("text", ["你好。再见。谢谢。", "你好！再见？谢谢。"])
 def test_scripts_without_spaces_have_sentences(text: str) -> None:
     """Their marks end a sentence by themselves."""

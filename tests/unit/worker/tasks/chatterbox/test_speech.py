@@ -13,8 +13,8 @@ import pytest
 import soundfile
 
 from worker.delivery import Handover
-from worker.errors import ProcessingError, ResourceError
-from worker.progress import Progress, StoppedError
+from worker.errors import ProcessingError, ResourceError, StoppedError
+from worker.progress import Progress
 from worker.tasks.chatterbox.sources import Variant
 from worker.tasks.chatterbox.speech import Chatterbox
 from worker.tasks.chatterbox.voices import Voices

@@ -95,7 +95,7 @@ def test_channels_become_one(tmp_path: Path) -> None:
     [
         (b"no audio at all", "voice is no audio file that can be read: WAV, MP3, FLAC or OGG"),
         (recording(2)[:30], "voice is no audio file that can be read"),
-        (recording(0.5), "voice is 0.5 s long; at least 5 s"),
+        (recording(0.5), "voice is 0.5 s long; it takes 1 s at least"),
         (recording(0), "voice is 0.0 s long"),
     ],
 )
@@ -111,6 +111,23 @@ def test_silence_is_no_voice() -> None:
     soundfile.write(file, np.zeros(RATE * 6), RATE, format="WAV")
     with pytest.raises(InvalidInputError, match=r"^voice is silent"):
         read_recording(file.getvalue(), "voice")
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_what_is_no_number_is_no_voice(value: float) -> None:
+    """A file of floats may hold it, and the model would keep what it makes of it."""
+    samples = np.full(RATE * 6, 0.1, np.float32)
+    samples[RATE] = value
+    file = io.BytesIO()
+    soundfile.write(file, samples, RATE, format="WAV", subtype="FLOAT")
+    with pytest.raises(InvalidInputError, match=r"^voice has samples that are no numbers"):
+        read_recording(file.getvalue(), "voice")
+
+
+def test_many_channels_are_no_voice() -> None:
+    """Fifteen seconds of 255 of them fill the memory."""
+    with pytest.raises(InvalidInputError, match=r"^voice has 9 channels"):
+        read_recording(recording(1, channels=9), "voice")
 
 
 def test_a_header_cannot_claim_any_rate() -> None:
