@@ -10,7 +10,7 @@ import pytest
 
 from runpodctl_py.api.types import JobStatus
 from runpodctl_py.batch.row import BadRow, Row
-from runpodctl_py.batch.runner import Limits, Stop
+from runpodctl_py.batch.working import Limits, Stop
 from runpodctl_py.errors import LedgerError, NetworkError, NotFoundError, UnauthorizedError
 from runpodctl_py.jobs.ledger import BatchState, Ledger, State
 from tests.unit.batch.scene import (

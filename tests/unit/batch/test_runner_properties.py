@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from runpodctl_py.batch.runner import Limits, Stop
+from runpodctl_py.batch.working import Limits, Stop
 from runpodctl_py.errors import NetworkError
 from runpodctl_py.jobs.ledger import BatchState, Ledger, Record, State
 from tests.unit.batch.scene import (
