@@ -26,7 +26,7 @@ from runpodctl_py.batch.native_waves import Waves
 from runpodctl_py.batch.retrying import is_worth_retrying
 from runpodctl_py.batch.working import Stop, Working
 from runpodctl_py.errors import NotFoundError, RefusedError, RunpodctlError
-from runpodctl_py.jobs.ledger.native_batches import NativeRecord, NativeRecords, NativeState
+from runpodctl_py.jobs.ledger.native_batches import NativeRecord, NativeState
 from runpodctl_py.jobs.masking import masked
 
 if TYPE_CHECKING:
@@ -119,14 +119,14 @@ class NativeRunner(Working):
         await self._keep_cap()
 
     def _unfinished(self, ledger: Ledger) -> list[NativeRecord]:
-        return NativeRecords.of(ledger).unfinished(self._batch.batch_id)
+        return ledger.native_batches.unfinished(self._batch.batch_id)
 
     async def _taken_up(self, record: NativeRecord) -> str | None:
         """Bring a batch of RunPod's to where it can be followed, if that is still to be done."""
         number, native_id = record.number, record.native_id
         if native_id is None:
             await self._calls.give_up_lost(record.first_sha256)
-            await self._tools.scribe.write(lambda ledger: NativeRecords.of(ledger).drop(number))
+            await self._tools.scribe.write(lambda ledger: ledger.native_batches.drop(number))
             return None
         if record.state is NativeState.WITHDRAWN:
             self._withdrawn.add(number)
@@ -265,7 +265,7 @@ class NativeRunner(Working):
                 await self._calls.cancel(native_id)
 
     async def _move(self, number: int, state: NativeState) -> None:
-        await self._tools.scribe.write(lambda ledger: NativeRecords.of(ledger).move(number, state))
+        await self._tools.scribe.write(lambda ledger: ledger.native_batches.move(number, state))
 
     # A row.
 
@@ -285,9 +285,7 @@ class NativeRunner(Working):
         await self._land(attempt, job)
 
     async def _withdraw(self, attempt: Attempt) -> None:
-        await self._tools.scribe.write(
-            lambda ledger: NativeRecords.of(ledger).withdraw(attempt.key)
-        )
+        await self._tools.scribe.write(lambda ledger: ledger.native_batches.withdraw(attempt.key))
         self._withdrawn_rows.add(attempt.name)
         self._close(attempt)
 
@@ -332,4 +330,4 @@ class NativeRunner(Working):
 
 
 def _job_ids(number: int, ledger: Ledger) -> list[str]:
-    return NativeRecords.of(ledger).job_ids(number)
+    return ledger.native_batches.job_ids(number)

@@ -133,7 +133,7 @@ class Runner(Working):
         return count
 
     def _lost_records(self, ledger: Ledger) -> list[Record]:
-        return list(ledger.batches.rows(self._batch.batch_id, "state = 'unknown'"))
+        return list(ledger.batches.unknown(self._batch.batch_id))
 
     async def _send_all(self, tasks: asyncio.TaskGroup) -> Stop:
         count = 0

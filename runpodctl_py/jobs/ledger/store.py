@@ -19,6 +19,7 @@ from runpodctl_py.jobs.landing import Draft
 from runpodctl_py.jobs.ledger.batches import Batches
 from runpodctl_py.jobs.ledger.database import bound, path_in, translated
 from runpodctl_py.jobs.ledger.moves import Moves, holder, update
+from runpodctl_py.jobs.ledger.native_batches import NativeRecords
 from runpodctl_py.jobs.ledger.reading import FORGETTABLE, UNSETTLED, Reading
 from runpodctl_py.jobs.ledger.record import (
     LONGEST_LIFE_S,
@@ -78,6 +79,7 @@ class Ledger(Reading):
         self._now = now
         self._moves = Moves(self._lives, now)
         self.batches = Batches(self._database, self._lives, now)
+        self.native_batches = NativeRecords(self._database, now)
 
     def __enter__(self) -> Self:
         return self
