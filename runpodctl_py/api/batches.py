@@ -52,7 +52,6 @@ class NativeBatch:
         native_id: RunPod's id of it.
         status: Where it stands.
         total: How many requests it has.
-        in_progress: How many are on a worker.
         completed: How many succeeded.
         failed: How many ended otherwise; those cancelled with the batch are not counted.
         created_at_ms: When it was made, in RunPod's time since 1970.
@@ -61,7 +60,6 @@ class NativeBatch:
     native_id: str
     status: BatchStatus
     total: int = 0
-    in_progress: int = 0
     completed: int = 0
     failed: int = 0
     created_at_ms: int | None = None
@@ -267,7 +265,6 @@ def _batch_of(body: JsonObject) -> NativeBatch:
         native_id=_id_of(body),
         status=BatchStatus(said) if is_known else BatchStatus.FINALIZED,
         total=_count(body.get("requestTotal")) or 0,
-        in_progress=_count(body.get("requestInProgress")) or 0,
         completed=_count(body.get("requestCompleted")) or 0,
         failed=_count(body.get("requestFailed")) or 0,
         created_at_ms=_count(body.get("createdAt")),

@@ -24,24 +24,21 @@ from runpodctl_py.batch.native_following import Following
 from runpodctl_py.batch.native_upload import DraftLostError, Due, Uploading
 from runpodctl_py.batch.native_waves import Waves
 from runpodctl_py.batch.retrying import is_worth_retrying
-from runpodctl_py.batch.runner import Stop, first_of, until_ended
-from runpodctl_py.batch.walk import Walk
+from runpodctl_py.batch.working import Stop, Working
 from runpodctl_py.errors import NotFoundError, RefusedError, RunpodctlError
-from runpodctl_py.jobs.ledger import BatchState
-from runpodctl_py.jobs.ledger.native_batches import NativeRecord, NativeRecords, NativeState
+from runpodctl_py.jobs.ledger.native_batches import NativeRecord, NativeState
 from runpodctl_py.jobs.masking import masked
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Sequence
 
     from runpodctl_py.api.batches import BatchRequest
     from runpodctl_py.api.types import Job
-    from runpodctl_py.batch.row import BadRow, Row
-    from runpodctl_py.batch.runner import Limits, Tools
+    from runpodctl_py.batch.row import Row
     from runpodctl_py.batch.saving import Attempt
-    from runpodctl_py.batch.tally import Tally
+    from runpodctl_py.batch.working import Given
     from runpodctl_py.jobs.collect import Summary
-    from runpodctl_py.jobs.ledger import Batch, Ledger, Record
+    from runpodctl_py.jobs.ledger import Ledger
 
 _LOOK_S = 3.0
 """How often we look at the endpoint's workers, and whether the batch was cancelled."""
@@ -51,39 +48,23 @@ _GATHER_S = 10.0
 _MOST_DRAFTS_LOST = 3
 
 
-class NativeRunner:
+class NativeRunner(Working):
     """Runs one batch, or the rest of it, by RunPod's own batch API.
 
+    On a cancellation a draft is given up, and the answer to one that is being finalized is waited
+    for. What runs goes on.
+
     Args:
-        batch: The batch, in our hands.
-        rows: Reads its file.
-        tools: What it is run with; nothing is sent by `sending`, and no window limits it.
-        limits: What is allowed.
-        tally: Kept up to date while it runs; it counts what was done before already.
-        is_begun: Whether some of its rows may have been sent before.
-        repeats: Which rows that have ended are sent once more.
+        given: What is to be done; nothing is sent by `sending`, and no window limits it.
     """
 
-    def __init__(
-        self,
-        batch: Batch,
-        rows: Callable[[], Iterator[Row | BadRow]],
-        tools: Tools,
-        limits: Limits,
-        tally: Tally,
-        *,
-        is_begun: bool,
-        repeats: Callable[[Record], bool],
-    ) -> None:
-        self._batch = batch
-        self._tools = tools
-        self._limits = limits
-        self._tally = tally
-        self._is_begun = is_begun
-        self._walk = Walk(batch, rows, tools.scribe, is_begun=is_begun, repeats=repeats)
-        self._waves = Waves(self._walk, limits, tally)
+    def __init__(self, given: Given) -> None:
+        super().__init__(given)
+        tools, tally = given.tools, given.tally
+        self._is_begun = given.is_begun
+        self._waves = Waves(self._walk, given.limits, tally)
         self._calls = SureBatches(tools.batches, tools.patience, tools.clock, tally)
-        self._uploading = Uploading(batch, self._calls, tools.scribe, tools.homecoming, tally)
+        self._uploading = Uploading(given.batch, self._calls, tools.scribe, tools.homecoming, tally)
         self._following = Following(self._calls, tools.clock)
         self._saving = asyncio.Semaphore(_SAVED_AT_ONCE)
         self._open: dict[str, Attempt] = {}
@@ -95,41 +76,20 @@ class NativeRunner:
         self._again_since_s = 0.0
         self._kept_rows: dict[str, Row] = {}
         self._changed = asyncio.Event()
-        self._stop: Stop | None = None
-
-    async def run(self) -> Stop:
-        """Hand over what is to be sent, and follow it to its end.
-
-        On a cancellation nothing more is handed over: a draft is given up, and the answer to one
-        that is being finalized is waited for. What runs goes on.
-
-        Raises:
-            RunpodctlError: Something that concerns all rows.
-        """
-        work = asyncio.create_task(self._work())
-        try:
-            return await asyncio.shield(work)
-        except asyncio.CancelledError:
-            work.cancel()
-            await until_ended(work)
-            raise
 
     async def _work(self) -> Stop:
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                looking = tasks.create_task(self._look())
-                await self._pick_up(tasks)
-                while await self._is_time() or self._begins_anew():
-                    await self._hand_over(tasks)
-                for attempt, job, summary in self._again.values():
-                    await self._tools.homecoming.settle(attempt, job, summary)
-                looking.cancel()
-                stop = await self._reason()
-        except* RunpodctlError as group:
-            raise first_of(group) from None
-        finally:
-            await self._uploading.finish()
-        return stop
+        async with self._tasks() as tasks:
+            looking = tasks.create_task(self._look())
+            await self._pick_up(tasks)
+            while await self._is_time() or self._begins_anew():
+                await self._hand_over(tasks)
+            for attempt, job, summary in self._again.values():
+                await self._tools.homecoming.settle(attempt, job, summary)
+            looking.cancel()
+            return await self._reason()
+
+    async def _last_answers(self) -> None:
+        await self._uploading.finish()
 
     async def _reason(self) -> Stop:
         """Return why nothing more is handed over: a cap that left nothing behind is none."""
@@ -159,14 +119,14 @@ class NativeRunner:
         await self._keep_cap()
 
     def _unfinished(self, ledger: Ledger) -> list[NativeRecord]:
-        return NativeRecords.of(ledger).unfinished(self._batch.batch_id)
+        return ledger.native_batches.unfinished(self._batch.batch_id)
 
     async def _taken_up(self, record: NativeRecord) -> str | None:
         """Bring a batch of RunPod's to where it can be followed, if that is still to be done."""
         number, native_id = record.number, record.native_id
         if native_id is None:
             await self._calls.give_up_lost(record.first_sha256)
-            await self._tools.scribe.write(lambda ledger: NativeRecords.of(ledger).drop(number))
+            await self._tools.scribe.write(lambda ledger: ledger.native_batches.drop(number))
             return None
         if record.state is NativeState.WITHDRAWN:
             self._withdrawn.add(number)
@@ -223,9 +183,7 @@ class NativeRunner:
             await self._tools.clock.sleep(_LOOK_S)
 
     async def _heed_cancellation(self) -> None:
-        batch_id = self._batch.batch_id
-        batch = await self._tools.scribe.write(lambda ledger: ledger.batches.find(batch_id))
-        if batch.state is BatchState.CANCELLED:
+        if await self._is_cancelled():
             self._stop = Stop.CANCELLED
 
     # A wave.
@@ -307,7 +265,7 @@ class NativeRunner:
                 await self._calls.cancel(native_id)
 
     async def _move(self, number: int, state: NativeState) -> None:
-        await self._tools.scribe.write(lambda ledger: NativeRecords.of(ledger).move(number, state))
+        await self._tools.scribe.write(lambda ledger: ledger.native_batches.move(number, state))
 
     # A row.
 
@@ -327,9 +285,7 @@ class NativeRunner:
         await self._land(attempt, job)
 
     async def _withdraw(self, attempt: Attempt) -> None:
-        await self._tools.scribe.write(
-            lambda ledger: NativeRecords.of(ledger).withdraw(attempt.key)
-        )
+        await self._tools.scribe.write(lambda ledger: ledger.native_batches.withdraw(attempt.key))
         self._withdrawn_rows.add(attempt.name)
         self._close(attempt)
 
@@ -374,4 +330,4 @@ class NativeRunner:
 
 
 def _job_ids(number: int, ledger: Ledger) -> list[str]:
-    return NativeRecords.of(ledger).job_ids(number)
+    return ledger.native_batches.job_ids(number)

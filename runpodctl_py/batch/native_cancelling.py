@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 from runpodctl_py.api.batches import LARGEST_PAGE
 from runpodctl_py.api.types import JobStatus
 from runpodctl_py.errors import NotFoundError, RefusedError
-from runpodctl_py.jobs.ledger.native_batches import NativeRecords
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -21,8 +20,6 @@ if TYPE_CHECKING:
     from runpodctl_py.api.batches import NativeBatches
     from runpodctl_py.api.types import Job
     from runpodctl_py.jobs.ledger import Ledger
-
-_IN_FLIGHT = "saved_at IS NULL AND job_id IS NOT NULL AND state IN ('queued', 'running')"
 
 
 async def cancel_native(ledger: Ledger, batches: NativeBatches, batch_id: str) -> int:
@@ -39,9 +36,9 @@ async def cancel_native(ledger: Ledger, batches: NativeBatches, batch_id: str) -
     Raises:
         NetworkError, UnauthorizedError, LedgerError: It was not done, or not in whole.
     """
-    keys = {row.job_id: row.key for row in ledger.batches.rows(batch_id, _IN_FLIGHT)}
+    keys = {row.job_id: row.key for row in ledger.batches.in_flight(batch_id)}
     count = 0
-    for native in NativeRecords.of(ledger).unfinished(batch_id):
+    for native in ledger.native_batches.unfinished(batch_id):
         if native.native_id is None:
             continue
         # It may be gone already, or over.

@@ -23,7 +23,7 @@ from runpodctl_py.batch.saving import Attempt
 from runpodctl_py.batch.sending import intent_of
 from runpodctl_py.errors import NotFoundError, PayloadTooLargeError, RefusedError, RunpodctlError
 from runpodctl_py.jobs.ledger import BatchState
-from runpodctl_py.jobs.ledger.native_batches import NativeRecords, NativeState
+from runpodctl_py.jobs.ledger.native_batches import NativeState
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
@@ -128,10 +128,10 @@ class Uploading:
             return None
         first = fingerprint(rows[0].row.payload)
         number = await self._scribe.write(
-            lambda ledger: NativeRecords.of(ledger).begin(self._batch.batch_id, first)
+            lambda ledger: ledger.native_batches.begin(self._batch.batch_id, first)
         )
         native_id, waiting = await self._created(rows)
-        await self._scribe.write(lambda ledger: NativeRecords.of(ledger).created(number, native_id))
+        await self._scribe.write(lambda ledger: ledger.native_batches.created(number, native_id))
         try:
             taken = await self._filled(native_id, rows, waiting)
             ids = await self._ids(native_id, taken) if taken else {}
@@ -154,7 +154,7 @@ class Uploading:
     async def give_up(self, number: int, native_id: str) -> None:
         """Cancel a draft of which nothing has run, and forget it: its rows are not sent."""
         await self._calls.cancel(native_id)
-        await self._scribe.write(lambda ledger: NativeRecords.of(ledger).drop(number))
+        await self._scribe.write(lambda ledger: ledger.native_batches.drop(number))
 
     # The steps.
 
@@ -268,7 +268,7 @@ class Uploading:
             await self.give_up(number, native_id)
             raise DraftLostError(f"RunPod's batch {native_id} was cancelled before it began")
         await self._scribe.write(
-            lambda ledger: NativeRecords.of(ledger).move(number, NativeState.FINALIZED)
+            lambda ledger: ledger.native_batches.move(number, NativeState.FINALIZED)
         )
         self._tally.sent += len(ids)
         attempts = {
@@ -289,7 +289,7 @@ class Uploading:
             key = ledger.intend(intent_of(self._batch, due.row, due.parent))
             ledger.sent(key, Job(job_id, JobStatus.IN_QUEUE))
             keys.append(key)
-        NativeRecords.of(ledger).ready(number, keys)
+        ledger.native_batches.ready(number, keys)
         return keys
 
     async def _give_up_soon(self, number: int, native_id: str) -> None:

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING
 
 from runpodctl_py.api.batches import MOST_REQUESTS
 from runpodctl_py.batch.native_upload import Due
-from runpodctl_py.batch.runner import Stop
+from runpodctl_py.batch.working import Stop
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
 
     from runpodctl_py.batch.row import Row
-    from runpodctl_py.batch.runner import Limits
     from runpodctl_py.batch.tally import Tally
     from runpodctl_py.batch.walk import Walk
+    from runpodctl_py.batch.working import Limits
     from runpodctl_py.jobs.ledger import Record
 
 FIRST_WAVE = 20

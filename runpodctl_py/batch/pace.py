@@ -93,11 +93,6 @@ class Pace:
         """How many requests a second there may be now; None for any number."""
         return self._rate_per_s
 
-    @property
-    def paused_s(self) -> float:
-        """For how long nobody may ask because RunPod refused somebody; 0 if that is over."""
-        return max(0.0, self._resumes_s - self._clock.now_s())
-
     @asynccontextmanager
     async def request(self) -> AsyncIterator[None]:
         """Wait for permission to send one request, which is open until the block ends.

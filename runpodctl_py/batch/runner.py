@@ -2,21 +2,20 @@
 
 Owns which row is sent, followed or left alone, and when the batch stops. Every move stands in the
 ledger before the next one depends on it, so whatever ends the process, the same batch goes on
-where it was. Reading rows, pace, asking, saving and the results' file are other modules'.
+where it was. Reading rows, pace, asking, saving and the results' file are other modules', and what
+is waited for when it stops is `working.py`'s.
 """
 
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from dataclasses import dataclass, replace
-from enum import Enum, auto
 from typing import TYPE_CHECKING
 
 from runpodctl_py.api.types import JobStatus
 from runpodctl_py.batch.retrying import is_worth_retrying
 from runpodctl_py.batch.saving import Attempt
-from runpodctl_py.batch.walk import Walk
+from runpodctl_py.batch.working import Stop, Working
 from runpodctl_py.errors import (
     AnswerLostError,
     NetworkError,
@@ -25,24 +24,14 @@ from runpodctl_py.errors import (
     RefusedError,
     RunpodctlError,
 )
-from runpodctl_py.jobs.ledger import BatchState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterator
+    from collections.abc import Coroutine
 
-    from runpodctl_py.api.batches import NativeBatches
-    from runpodctl_py.api.serverless import Serverless
     from runpodctl_py.api.types import Job
-    from runpodctl_py.batch.asking import Asking
-    from runpodctl_py.batch.homecoming import Homecoming
-    from runpodctl_py.batch.patience import Patience
-    from runpodctl_py.batch.row import BadRow, Row
-    from runpodctl_py.batch.sending import Sending
-    from runpodctl_py.batch.tally import Tally
-    from runpodctl_py.batch.window import Window
-    from runpodctl_py.clock import Clock
-    from runpodctl_py.jobs.ledger import Batch, Ledger, Record, Scribe
-    from runpodctl_py.jobs.lost import LostJobs
+    from runpodctl_py.batch.row import Row
+    from runpodctl_py.batch.working import Given
+    from runpodctl_py.jobs.ledger import Ledger, Record
 
 _LOOK_S = 3.0
 """How often we look at the endpoint's workers."""
@@ -52,64 +41,6 @@ _UNPRICED = 8
 """How many jobs may be in flight under a cap as long as nobody knows what one costs."""
 _SEARCH_S = 1.2
 """RunPod's list of requests may be asked ten times in ten seconds (API reference 4.3)."""
-_CHUNK = 200
-
-
-class Stop(Enum):
-    """Why a batch sends nothing more."""
-
-    DONE = auto()
-    """Every row was sent."""
-    COST = auto()
-    """What it may cost is reached."""
-    LIMIT = auto()
-    """As many rows as were asked for have been sent."""
-    CANCELLED = auto()
-    """`batch cancel` was called."""
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What a person allows a batch.
-
-    Args:
-        max_cost_usd: Nothing is sent any more when it has cost that much.
-        rows: The most rows to send.
-        retries: How often a row is sent again whose failure may be chance.
-    """
-
-    max_cost_usd: float | None = None
-    rows: int | None = None
-    retries: int = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tools:
-    """What a batch is run with.
-
-    Args:
-        endpoint: Where its jobs run.
-        batches: RunPod's own batches there.
-        scribe: Where everything is written down.
-        sending: Sends rows.
-        asking: Asks for jobs until they have ended.
-        homecoming: Brings home what they returned.
-        lost: Makes what looks for jobs whose answers were lost.
-        patience: How long an outage is waited out.
-        window: How many jobs may be in flight.
-        clock: For waiting.
-    """
-
-    endpoint: Serverless
-    batches: NativeBatches
-    scribe: Scribe
-    sending: Sending
-    asking: Asking
-    homecoming: Homecoming
-    lost: Callable[[], LostJobs]
-    patience: Patience
-    window: Window
-    clock: Clock
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,83 +51,43 @@ class _Flown:
     home_s: float
 
 
-class Runner:
-    """Runs one batch, or the rest of it.
+class Runner(Working):
+    """Runs one batch, or the rest of it, a request a row.
 
     Args:
-        batch: The batch, in our hands.
-        rows: Reads its file.
-        tools: What it is run with.
-        limits: What is allowed.
-        tally: Kept up to date while it runs; it counts what was done before already.
-        is_begun: Whether some of its rows may have been sent before.
-        repeats: Which rows that have ended are sent once more.
+        given: What is to be done.
     """
 
-    def __init__(
-        self,
-        batch: Batch,
-        rows: Callable[[], Iterator[Row | BadRow]],
-        tools: Tools,
-        limits: Limits,
-        tally: Tally,
-        *,
-        is_begun: bool,
-        repeats: Callable[[Record], bool],
-    ) -> None:
-        self._batch = batch
-        self._walk = Walk(batch, rows, tools.scribe, is_begun=is_begun, repeats=repeats)
-        self._tools = tools
-        self._limits = limits
-        self._tally = tally
+    def __init__(self, given: Given) -> None:
+        super().__init__(given)
         self._flights: set[asyncio.Task[_Flown | None]] = set()
         self._landed = asyncio.Event()
         self._missing = asyncio.Event()
         self._searching = asyncio.Lock()
-        if tally.unknown:
+        if self._tally.unknown:
             self._missing.set()
-        self._stop: Stop | None = None
         self._refusals: list[RefusedError] = []
 
-    async def run(self) -> Stop:
-        """Send what is to be sent, and follow it to its end.
-
-        On a cancellation nothing more is sent, and the answers to what is being sent are waited
-        for: a job of which nobody knows whether it exists is the worst thing to leave behind.
-
-        Raises:
-            RunpodctlError: Something that concerns all rows.
-        """
-        work = asyncio.create_task(self._work())
-        try:
-            return await asyncio.shield(work)
-        except asyncio.CancelledError:
-            work.cancel()
-            await until_ended(work)
-            raise
-
     async def _work(self) -> Stop:
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                beside = [
-                    tasks.create_task(each)
-                    for each in (self._look(), self._heed_cancellation(), self._search(tasks))
-                ]
-                await self._pick_up(tasks)
-                stop = await self._send_all(tasks)
+        async with self._tasks() as tasks:
+            beside = [
+                tasks.create_task(each)
+                for each in (self._look(), self._heed_cancellation(), self._search(tasks))
+            ]
+            await self._pick_up(tasks)
+            stop = await self._send_all(tasks)
+            await self._all_landed()
+            while await self._look_for_lost(tasks):
                 await self._all_landed()
-                while await self._look_for_lost(tasks):
-                    await self._all_landed()
-                for task in beside:
-                    task.cancel()
-        except* RunpodctlError as group:
-            raise first_of(group) from None
-        finally:
-            await self._tools.sending.finish()
+            for task in beside:
+                task.cancel()
         if self._refusals:
             raise self._refusals[0]
         # It may have been cancelled when everything was sent.
         return self._stop or stop
+
+    async def _last_answers(self) -> None:
+        await self._tools.sending.finish()
 
     # Which rows.
 
@@ -242,7 +133,7 @@ class Runner:
         return count
 
     def _lost_records(self, ledger: Ledger) -> list[Record]:
-        return list(ledger.batches.rows(self._batch.batch_id, "state = 'unknown'"))
+        return list(ledger.batches.unknown(self._batch.batch_id))
 
     async def _send_all(self, tasks: asyncio.TaskGroup) -> Stop:
         count = 0
@@ -301,10 +192,7 @@ class Runner:
     async def _heed_cancellation(self) -> None:
         """Send nothing more when somebody cancels the batch."""
         while True:
-            batch = await self._tools.scribe.write(
-                lambda ledger: ledger.batches.find(self._batch.batch_id)
-            )
-            if batch.state is BatchState.CANCELLED:
+            if await self._is_cancelled():
                 self._stop = Stop.CANCELLED
                 self._tools.sending.stop()
                 self._landed.set()
@@ -406,16 +294,3 @@ class Runner:
         return (
             attempt.number <= self._limits.retries and self._stop is None and self._may_cost_more()
         )
-
-
-async def until_ended(work: asyncio.Task[Stop]) -> None:
-    """Wait for work that was cancelled, however often we are cancelled ourselves meanwhile."""
-    while not work.done():
-        with suppress(asyncio.CancelledError):
-            await asyncio.wait([work])
-
-
-def first_of(group: BaseExceptionGroup[RunpodctlError]) -> RunpodctlError:
-    """Return an error of several that ended a batch: they have one cause, or one is as good."""
-    first = group.exceptions[0]
-    return first_of(first) if isinstance(first, BaseExceptionGroup) else first

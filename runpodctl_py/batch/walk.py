@@ -71,8 +71,7 @@ class Walk:
         return await self._scribe.write(self._unsaved) if self._is_begun else []
 
     def _unsaved(self, ledger: Ledger) -> list[Attempt]:
-        condition = "saved_at IS NULL AND job_id IS NOT NULL AND state != 'expired'"
-        rows = list(ledger.batches.rows(self._batch_id, condition))
+        rows = list(ledger.batches.unsaved(self._batch_id))
         for record in rows:
             # Or `jobs sync` would bring it home, by names of its own.
             ledger.claim(record.key)

@@ -56,11 +56,6 @@ class Window:
         return self._size
 
     @property
-    def in_flight(self) -> int:
-        """How many are."""
-        return self._in_flight
-
-    @property
     def room(self) -> int:
         """How many more may be sent now."""
         return max(0, self._size - self._in_flight)

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from runpodctl_py.cli.context import Context
     from runpodctl_py.jobs.ledger import Batch, Ledger, Record
 
-_IN_FLIGHT = "saved_at IS NULL AND job_id IS NOT NULL AND state IN ('queued', 'running')"
 _PAUSE_S = 0.2
 _ROUNDS = 25
 
@@ -37,7 +36,7 @@ async def cancel_batch(context: Context, batch: Batch, *, is_sure: bool) -> None
     if batch.state is BatchState.DONE:
         # As a cancelled one, it would be run anew by the command that began it.
         raise ConflictError(f"Batch {batch.batch_id} is done: there is nothing to cancel")
-    rows = list(ledger.batches.rows(batch.batch_id, _IN_FLIGHT))
+    rows = list(ledger.batches.in_flight(batch.batch_id))
     if rows and not is_sure:
         asking.confirm(f"Cancel batch {batch.batch_id} and {_jobs(len(rows))}?", "Nothing changed")
     # First: who runs it sends nothing more from now on.
@@ -56,7 +55,7 @@ async def cancel_batch(context: Context, batch: Batch, *, is_sure: bool) -> None
                 break
             await asyncio.sleep(_PAUSE_S)
             if not batch.options["is_native"]:
-                await cancelling.cancel(ledger.batches.rows(batch.batch_id, _IN_FLIGHT))
+                await cancelling.cancel(ledger.batches.in_flight(batch.batch_id))
     cancelled = cancelling.cancelled
     if output.as_json:
         output.document(

@@ -18,10 +18,11 @@ from runpodctl_py.batch.lines import document_of
 from runpodctl_py.batch.native import NativeRunner
 from runpodctl_py.batch.reader import rows
 from runpodctl_py.batch.results import ResultsFile
-from runpodctl_py.batch.runner import Limits, Runner, Stop
+from runpodctl_py.batch.runner import Runner
 from runpodctl_py.batch.spreadsheet import write_csv
 from runpodctl_py.batch.stock import RESULTS, take_stock
 from runpodctl_py.batch.tally import Tally
+from runpodctl_py.batch.working import Given, Limits, Stop
 from runpodctl_py.cli.batch_leaving import leaving, reading
 from runpodctl_py.cli.batch_summary import show_summary, summary_document
 from runpodctl_py.cli.batch_tools import opened_tools
@@ -183,16 +184,16 @@ class Work:
                 beat = asyncio.create_task(view.keep())
                 stack.push_async_callback(_ended, beat)
                 kind = NativeRunner if self.order.is_native else Runner
-                runner = kind(
-                    self.batch,
-                    lambda: rows(self.source, self._recipe),
-                    tools,
-                    Limits(running.max_cost, running.limit, running.retries),
-                    tally,
+                given = Given(
+                    batch=self.batch,
+                    rows=lambda: rows(self.source, self._recipe),
+                    tools=tools,
+                    limits=Limits(running.max_cost, running.limit, running.retries),
+                    tally=tally,
                     is_begun=not self.is_new,
                     repeats=self.repeats,
                 )
-                return await runner.run()
+                return await kind(given).run()
 
     @property
     def _recipe(self) -> Recipe:

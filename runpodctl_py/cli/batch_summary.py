@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runpodctl_py.batch.lines import relative_path
-from runpodctl_py.batch.runner import Stop
+from runpodctl_py.batch.working import Stop
 from runpodctl_py.cli.batch_meter import known_cost_usd
 from runpodctl_py.cli.batch_words import (
     BETWEEN,

@@ -17,10 +17,10 @@ from runpodctl_py.batch.asking import Asking
 from runpodctl_py.batch.homecoming import Homecoming
 from runpodctl_py.batch.pace import RUN, STATUS, Limit, Pace
 from runpodctl_py.batch.patience import LOCAL_PATIENCE_S, PATIENCE_S, Patience
-from runpodctl_py.batch.runner import Tools
 from runpodctl_py.batch.saving import Saving
 from runpodctl_py.batch.sending import Sending
 from runpodctl_py.batch.window import Window
+from runpodctl_py.batch.working import Tools
 from runpodctl_py.cli.prices import Terms, preset_price_usd, terms_of
 from runpodctl_py.clock import SystemClock
 from runpodctl_py.errors import RunpodctlError, UsageError

@@ -28,7 +28,6 @@ from runpodctl_py.errors import (
     RunpodctlError,
     SaveError,
 )
-from runpodctl_py.gpus import price_per_s_usd
 from runpodctl_py.jobs.collect import Submission, Summary, collect, cost_usd, judge
 from runpodctl_py.jobs.download import Downloader
 from runpodctl_py.jobs.follow import PATIENCE_S, Finished, Started, follow
@@ -46,7 +45,6 @@ if TYPE_CHECKING:
     from runpodctl_py.errors import LedgerError
     from runpodctl_py.jobs.ledger import Record
     from runpodctl_py.jsontypes import JsonValue
-    from runpodctl_py.presets.model import Preset
 
 
 @dataclass(frozen=True)
@@ -378,31 +376,3 @@ class Session:
             # Some API keys may use an endpoint and not read the account.
             return preset_price_usd(self._wish.preset)
         return self._price.result()
-
-
-def show_dry_run(
-    context: Context,
-    endpoint_id: str,
-    operation: str,
-    request: JobRequest,
-    preset: Preset | None,
-) -> None:
-    """Print the exact request and what a worker costs per hour; send nothing."""
-    settings = context.settings
-    price = (
-        None if preset is None else price_per_s_usd(preset.endpoint.gpu, preset.endpoint.gpu_count)
-    )
-    if settings.is_local:
-        price = 0.0
-    context.output.document(
-        {
-            "dry_run": True,
-            "request": {
-                "method": "POST",
-                "url": f"{settings.endpoint_base_url}/{endpoint_id}{operation}",
-                "body": request.as_json(),
-            },
-            "price_per_hour_usd": None if price is None else round(price * 3600, 6),
-        }
-    )
-    context.output.note("Nothing was sent.")

@@ -12,6 +12,7 @@ from runpodctl_py.cli.context import Context, endpoint_id, opened, run
 from runpodctl_py.cli.house_style import App
 from runpodctl_py.cli.payload import read_payload, read_settings, read_text
 from runpodctl_py.errors import UsageError
+from runpodctl_py.gpus import price_per_s_usd
 
 if TYPE_CHECKING:
     from runpodctl_py.api.types import JobRequest
@@ -162,7 +163,7 @@ class _How:
     ) -> None:
         """Find the endpoint, send the job, and do with it what was asked for."""
         from runpodctl_py.api.serverless import RUN_LIMIT_BYTES, RUNSYNC_LIMIT_BYTES, check_size
-        from runpodctl_py.cli.following import Session, show_dry_run
+        from runpodctl_py.cli.following import Session
 
         operation = "/runsync" if self._sync else "/run"
         limit = RUNSYNC_LIMIT_BYTES if self._sync else RUN_LIMIT_BYTES
@@ -174,7 +175,7 @@ class _How:
             )
         where = await self._find_endpoint(context, preset)
         if self._dry_run:
-            show_dry_run(context, where, operation, request, preset)
+            _show_dry_run(context, where, operation, request, preset)
             return
         async with Session(context, where, wish) as session:
             if self._detach:
@@ -189,6 +190,34 @@ class _How:
 
             return await ready_endpoint(context, preset, dry_run=self._dry_run)
         return endpoint_id(context.settings, self._endpoint, preset)
+
+
+def _show_dry_run(
+    context: Context,
+    endpoint_id: str,
+    operation: str,
+    request: JobRequest,
+    preset: Preset | None,
+) -> None:
+    """Print the exact request and what a worker costs per hour; send nothing."""
+    settings = context.settings
+    price = (
+        None if preset is None else price_per_s_usd(preset.endpoint.gpu, preset.endpoint.gpu_count)
+    )
+    if settings.is_local:
+        price = 0.0
+    context.output.document(
+        {
+            "dry_run": True,
+            "request": {
+                "method": "POST",
+                "url": f"{settings.endpoint_base_url}/{endpoint_id}{operation}",
+                "body": request.as_json(),
+            },
+            "price_per_hour_usd": None if price is None else round(price * 3600, 6),
+        }
+    )
+    context.output.note("Nothing was sent.")
 
 
 def _preset(task: Task | None, name: str | None) -> Preset | None:

@@ -16,6 +16,12 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote, urlencode
 
 from runpodctl_py.emulator import json_text
+from runpodctl_py.emulator.lab.secret_looks import (
+    SHORTEST,
+    looks_like_a_secret,
+    without_credentials,
+    without_keys,
+)
 from runpodctl_py.emulator.lab.secret_names import (
     REMOVED,
     is_command,
@@ -34,23 +40,12 @@ KEPT_HEADERS = frozenset({"accept", "content-type", "location", "retry-after", "
 """The headers of requests and answers that mean something to a client, and hold no secret."""
 _KEPT_BEGINNINGS = ("ratelimit", "x-ratelimit")
 
-_SHORTEST = 8
-"""What is shorter is no key; taken out everywhere, it would tear words apart."""
 _SHORTEST_TOKEN = 16
 """What is shorter in an answer, and called a token, is a word or a part of one."""
 _MOST_HEARD = 1000
 _TAKEN_OUT_OF_QUERY = "api_key"
 
 # Bounded where they could begin anywhere: texts may be megabytes without a space.
-_KEYS = re.compile(
-    r"\b(?:rpa_[A-Za-z0-9_]{16,}|hf_[A-Za-z0-9]{20,}|gh[opsru]_[A-Za-z0-9]{20,}"
-    r"|github_pat_[A-Za-z0-9_]{20,}|sk-(?=[A-Za-z_-]{0,60}[0-9])[A-Za-z0-9_-]{20,})"
-)
-_BEGINNINGS_OF_KEYS = ("rpa_", "hf_", "gho_", "ghp_", "ghs_", "ghr_", "ghu_", "github_", "sk-")
-_BEARER = re.compile(r"\b(Bearer\s+)[A-Za-z0-9._~+/=-]{8,}")
-_URL = re.compile(r"(?<![A-Za-z0-9+.-])[A-Za-z][A-Za-z0-9+.-]{0,30}://[^\s\"'<>\\]+")
-_USER = re.compile(r"(?<=://)[^/?#@]{0,2000}:[^/?#]{0,2000}@")
-_PARAMETER = re.compile(r"(?<=[?&#])([^=&#?]+)=[^&#]*")
 _WEBHOOK = re.compile(r"\A(\s*[A-Za-z][A-Za-z0-9+.-]*://)(?:[^/?#]*@)?([^/?#]*).*", re.DOTALL)
 _ASSIGNED = re.compile(r"(?<!\w)([A-Za-z_]\w{0,200})=(\"[^\"]*\"|'[^']*'|\S+)")
 _OPTION = re.compile(
@@ -107,7 +102,7 @@ class Cleaning:
         self.is_answer = is_answer
         self.aliases = aliases or {}
         self.values_are_secret = values_are_secret
-        known = {each for each in known if len(each) >= _SHORTEST}
+        known = {each for each in known if len(each) >= SHORTEST}
         # The longest first: one may be part of another.
         self._known = sorted(known | {quote(each, safe="") for each in known}, key=len)[::-1]
         self._addresses = [
@@ -128,12 +123,10 @@ class Cleaning:
         for each in self._known:
             text = text.replace(each, REMOVED)
         if "://" in text:
-            text = _URL.sub(_without_credentials, text)
+            text = without_credentials(text)
             for address, name in self._addresses:
                 text = address.sub(name, text)
-        if any(each in text for each in _BEGINNINGS_OF_KEYS):
-            text = _KEYS.sub(REMOVED, text)
-        return _BEARER.sub(rf"\g<1>{REMOVED}", text) if "Bearer" in text else text
+        return without_keys(text)
 
     def headers(self, headers: Mapping[str, str]) -> dict[str, str]:
         """Returns the headers that mean something."""
@@ -279,7 +272,7 @@ class Cleaning:
             case _ if self.is_answer:
                 return
             case str():
-                if _looks_like_a_secret(value) and len(self._heard) < _MOST_HEARD:
+                if looks_like_a_secret(value) and len(self._heard) < _MOST_HEARD:
                     self._heard.add(value)
             case list():
                 for each in value:
@@ -383,19 +376,3 @@ class Cleaning:
         if is_secret_field(name):
             self.hear(value.strip("\"'"))
         return REMOVED
-
-
-def _looks_like_a_secret(text: str) -> bool:
-    """Returns whether a text may be taken out wherever it stands: it is long, and no words."""
-    is_word = not any(map(str.isalpha, text)) or not any(map(str.isdigit, text))
-    return len(text) >= _SHORTEST and not is_word and not any(map(str.isspace, text))
-
-
-def _without_credentials(match: re.Match[str]) -> str:
-    """Returns a URL without user and password, and without what looks secret in its query."""
-    url = _USER.sub(f"{REMOVED}@", match[0])
-    return _PARAMETER.sub(_without_parameter, url)
-
-
-def _without_parameter(match: re.Match[str]) -> str:
-    return f"{match[1]}={REMOVED}" if is_secret_name(match[1]) else match[0]

@@ -32,6 +32,7 @@ _LATEST = (
 )
 _LATEST_JOBS = _LATEST.format("job")
 _LATEST_LISTED = _LATEST.format("listed")
+_UNSAVED = "saved_at IS NULL AND job_id IS NOT NULL"
 
 
 class BatchState(StrEnum):
@@ -250,8 +251,23 @@ class Batches:
         )
         return int(rows[0]["count"])
 
-    def rows(self, batch_id: str, condition: str = "1") -> Iterator[Record]:
+    def rows(self, batch_id: str) -> Iterator[Record]:
         """Yield the last attempts of all rows that were tried, in the file's order."""
+        return self._attempts(batch_id, "1")
+
+    def in_flight(self, batch_id: str) -> Iterator[Record]:
+        """Yield those that RunPod has, and that have not ended as far as we know."""
+        return self._attempts(batch_id, f"{_UNSAVED} AND state IN ('queued', 'running')")
+
+    def unsaved(self, batch_id: str) -> Iterator[Record]:
+        """Yield those that RunPod took, ended or not, whose results are still to be fetched."""
+        return self._attempts(batch_id, f"{_UNSAVED} AND state != 'expired'")
+
+    def unknown(self, batch_id: str) -> Iterator[Record]:
+        """Yield those of which nobody knows whether RunPod took them."""
+        return self._attempts(batch_id, "state = 'unknown'")
+
+    def _attempts(self, batch_id: str, condition: str) -> Iterator[Record]:
         last = -1
         while True:
             page = self._database.rows(

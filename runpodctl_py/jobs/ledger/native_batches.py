@@ -7,7 +7,6 @@ So a row that was handed over is never unknown. Every method blocks for as long 
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from runpodctl_py.jobs.ledger.database import Database
-    from runpodctl_py.jobs.ledger.store import Ledger
 
 _WITHDRAWN = "RunPod was told to drop it before it began"
 _UNSAVED = "saved_at IS NULL AND state NOT IN ('not_sent', 'expired')"
@@ -64,14 +62,9 @@ class NativeRecords:
         now: The wall time, in seconds since 1970.
     """
 
-    def __init__(self, database: Database, now: Callable[[], float] = time.time) -> None:
+    def __init__(self, database: Database, now: Callable[[], float]) -> None:
         self._database = database
         self._now = now
-
-    @classmethod
-    def of(cls, ledger: Ledger) -> NativeRecords:
-        """Return those of a ledger; what they write is part of its transaction."""
-        return cls(ledger._database)  # noqa: SLF001 - the modules of a ledger share its file.
 
     def begin(self, batch_id: str, first_sha256: str) -> int:
         """Write down that a draft is being made, and return its number.

@@ -1,8 +1,8 @@
 """The ledger: writing down what happens to jobs. `reading.py` is the other half.
 
-Owns what is written in one transaction, and what may follow what; opening the file is
-`database.py`'s. Talks to no network and saves no job's files. Every method blocks for as long as a
-disk takes, a few milliseconds.
+Owns what is written in one transaction; the steps of a job's life in it are `moves.py`'s, and
+opening the file is `database.py`'s. Talks to no network and saves no job's files. Every method
+blocks for as long as a disk takes, a few milliseconds.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, Any, Self
 from runpodctl_py.jobs.landing import Draft
 from runpodctl_py.jobs.ledger.batches import Batches
 from runpodctl_py.jobs.ledger.database import bound, path_in, translated
+from runpodctl_py.jobs.ledger.moves import Moves, holder, update
+from runpodctl_py.jobs.ledger.native_batches import NativeRecords
 from runpodctl_py.jobs.ledger.reading import FORGETTABLE, UNSETTLED, Reading
 from runpodctl_py.jobs.ledger.record import (
-    FOLLOWED_BY,
     LONGEST_LIFE_S,
     REPEATABLE,
     Intent,
@@ -31,7 +32,6 @@ from runpodctl_py.jobs.ledger.record import (
 from runpodctl_py.jobs.masking import masked, masked_text
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
     from types import TracebackType
@@ -77,7 +77,9 @@ class Ledger(Reading):
     def __init__(self, path: Path, now: Callable[[], float] = time.time) -> None:
         super().__init__(path)
         self._now = now
+        self._moves = Moves(self._lives, now)
         self.batches = Batches(self._database, self._lives, now)
+        self.native_batches = NativeRecords(self._database, now)
 
     def __enter__(self) -> Self:
         return self
@@ -125,7 +127,7 @@ class Ledger(Reading):
             # Inside: nobody tidies up meanwhile.
             if is_large:
                 self._put_aside(digest, body)
-            number = self._add(sql, key, intent, State.SENDING, is_payload_whole=is_whole)
+            number = self._moves.add(sql, key, intent, State.SENDING, is_payload_whole=is_whole)
             # Nobody looks for a job any more that was sent once more.
             sql.execute(
                 "UPDATE job SET saved_at = ? WHERE key = ? AND saved_at IS NULL"
@@ -144,18 +146,18 @@ class Ledger(Reading):
         Another one that had its id is gone: a local RunPod that was reset gives its ids again.
         """
         with self._database.together() as sql:
-            holder = _holder(sql, key, job)
-            if holder is not None:
-                self._moved(sql, holder, State.EXPIRED, {})
-                _update(sql, holder, {"job_id": None})
-            self._moved(sql, key, State.of(job.status), self._news(sql, key, job))
+            other = holder(sql, key, job)
+            if other is not None:
+                self._moves.move(sql, other, State.EXPIRED, {})
+                update(sql, other, {"job_id": None})
+            self._moves.move(sql, key, State.of(job.status), self._moves.news(sql, key, job))
 
     def found(self, key: str, job: Job) -> bool:
         """Note which job one of ours turned out to be, unless that one is another of ours."""
         with self._database.together() as sql:
-            if _holder(sql, key, job) is not None:
+            if holder(sql, key, job) is not None:
                 return False
-            self._moved(sql, key, State.of(job.status), self._news(sql, key, job))
+            self._moves.move(sql, key, State.of(job.status), self._moves.news(sql, key, job))
         return True
 
     def not_sent(self, key: str, why: str) -> None:
@@ -169,15 +171,15 @@ class Ledger(Reading):
     def seen(self, key: str, job: Job) -> None:
         """Note how RunPod says that a job stands; older news than what is known change nothing."""
         with self._database.together() as sql:
-            self._moved(sql, key, State.of(job.status), self._news(sql, key, job))
+            self._moves.move(sql, key, State.of(job.status), self._moves.news(sql, key, job))
 
     def asked(self, key: str, job: Job) -> None:
         """Note how a job stands that was not followed: meanwhile RunPod may have repeated it."""
         with self._database.together() as sql:
-            state, before = State.of(job.status), self._state(sql, key)
+            state, before = State.of(job.status), self._moves.state(sql, key)
             if before is not None and before in REPEATABLE and state is not before:
-                self._begin_anew(sql, key)
-            self._moved(sql, key, state, self._news(sql, key, job))
+                self._moves.begin_anew(sql, key)
+            self._moves.move(sql, key, state, self._moves.news(sql, key, job))
 
     def home(self, key: str, home: Home) -> None:
         """Note what of an ended job is on our disk; all of it in one transaction.
@@ -206,7 +208,7 @@ class Ledger(Reading):
                 "saved_at": self._now() if home.is_whole else None,
             }
             cost = {} if home.cost_usd is None else {"cost_usd": home.cost_usd}
-            _update(sql, key, {**fields, **cost})
+            update(sql, key, {**fields, **cost})
 
     def expired(self, key: str) -> None:
         """Note that RunPod does not know a job any more; if its result is home, that is no loss."""
@@ -218,17 +220,17 @@ class Ledger(Reading):
         Whether it was repeated can be seen of the job itself, whatever ends us meanwhile.
         """
         with self._database.together() as sql:
-            _update(sql, key, {"saved_at": None})
+            update(sql, key, {"saved_at": None})
 
     def not_repeated(self, before: Record) -> None:
         """Note that RunPod did not run a job once more: it is as it was."""
         with self._database.together() as sql:
-            _update(sql, before.key, {"saved_at": before.saved_at})
+            update(sql, before.key, {"saved_at": before.saved_at})
 
     def begun_anew(self, key: str) -> None:
         """Note that RunPod runs a job once more, under the same id (`/retry`)."""
         with self._database.together() as sql:
-            self._begin_anew(sql, key)
+            self._moves.begin_anew(sql, key)
 
     def adopt(self, place: Place, endpoint_id: str, job: Job, *, preset: str | None = None) -> str:
         """Take up a job that somebody else has sent, and return its key; ours stay as they are."""
@@ -247,8 +249,8 @@ class Ledger(Reading):
                 preset=preset,
                 is_sync=job.job_id.startswith("sync-"),
             )
-            self._add(sql, key, intent, State.of(job.status), is_payload_whole=False)
-            _update(sql, key, self._news(sql, key, job))
+            self._moves.add(sql, key, intent, State.of(job.status), is_payload_whole=False)
+            update(sql, key, self._moves.news(sql, key, job))
         return key
 
     def claim(self, key: str) -> bool:
@@ -260,7 +262,7 @@ class Ledger(Reading):
             owner = row["owner"]
             if owner is not None and self._lives.is_alive(owner) and owner != self._lives.name:
                 return False
-            _update(sql, key, {"owner": self._lives.name})
+            update(sql, key, {"owner": self._lives.name})
         return True
 
     def let_go(self, key: str) -> None:
@@ -322,122 +324,9 @@ class Ledger(Reading):
                 tuple(map(bound, fields.values())),
             )
 
-    # Shared steps.
-
-    def _add(
-        self,
-        sql: sqlite3.Connection,
-        key: str,
-        intent: Intent,
-        state: State,
-        *,
-        is_payload_whole: bool,
-    ) -> int:
-        cursor = sql.execute(
-            "INSERT INTO job (key, root, is_local, endpoint_id, preset, state, owner, policy,"
-            " webhook, is_sync, output_dir, parent, batch_id, batch_row, is_payload_whole,"
-            " batch_line, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            tuple(
-                map(
-                    bound,
-                    (
-                        key,
-                        intent.place.root,
-                        intent.place.is_local,
-                        intent.endpoint_id,
-                        intent.preset,
-                        state,
-                        self._lives.name,
-                        json.dumps(asdict(intent.policy)),
-                        _masked(intent.webhook),
-                        intent.is_sync,
-                        None if intent.output_dir is None else path_in(intent.output_dir),
-                        intent.parent,
-                        intent.batch_id,
-                        intent.row,
-                        is_payload_whole,
-                        intent.line,
-                        self._now(),
-                    ),
-                )
-            ),
-        )
-        number = cursor.lastrowid or 0
-        self._sight(sql, number, state)
-        return number
-
     def _move(self, key: str, state: State, fields: Mapping[str, Any]) -> None:
         with self._database.together() as sql:
-            self._moved(sql, key, state, fields)
-
-    def _moved(
-        self, sql: sqlite3.Connection, key: str, state: State, fields: Mapping[str, Any]
-    ) -> None:
-        row = sql.execute(
-            "SELECT number, state, saved_at FROM job WHERE key = ?", (key,)
-        ).fetchone()
-        if row is None:
-            # It was forgotten on purpose, by another command.
-            return
-        before = State(row["state"])
-        if state is not before and state not in FOLLOWED_BY[before]:
-            return
-        if state is State.EXPIRED and row["saved_at"] is not None:
-            return
-        # A job that was cancelled returns nothing that would have to be fetched.
-        is_settled = state is State.CANCELLED and row["saved_at"] is None
-        settled = {"saved_at": self._now()} if is_settled else {}
-        _update(sql, key, {"state": state, **fields, **settled})
-        if state is not before:
-            self._sight(sql, row["number"], state)
-
-    def _begin_anew(self, sql: sqlite3.Connection, key: str) -> None:
-        number = self._number(sql, key)
-        if number is None:
-            return
-        sql.execute("DELETE FROM output WHERE job = ?", (number,))
-        sql.execute("DELETE FROM file WHERE job = ?", (number,))
-        dropped = ("finished_at", "saved_at", "delay_ms", "execution_ms", "cost_usd", "error")
-        _update(sql, key, {"state": State.QUEUED, **dict.fromkeys(dropped)})
-        self._sight(sql, number, State.QUEUED)
-
-    def _state(self, sql: sqlite3.Connection, key: str) -> State | None:
-        row = sql.execute("SELECT state FROM job WHERE key = ?", (key,)).fetchone()
-        return None if row is None else State(row["state"])
-
-    def _news(self, sql: sqlite3.Connection, key: str, job: Job) -> dict[str, Any]:
-        """Return what RunPod's word on a job changes."""
-        said = {
-            "job_id": job.job_id,
-            "seen_at": self._now(),
-            "delay_ms": job.delay_ms,
-            "execution_ms": job.execution_ms,
-            "worker_id": job.worker_id,
-        }
-        if job.status.is_final:
-            said["finished_at"] = self._finished_at(sql, key, job)
-        return {name: value for name, value in said.items() if value is not None}
-
-    def _sight(self, sql: sqlite3.Connection, number: int, state: State) -> None:
-        sql.execute("INSERT INTO sighting VALUES (?, ?, ?)", (number, state, self._now()))
-
-    def _number(self, sql: sqlite3.Connection, key: str) -> int | None:
-        row = sql.execute("SELECT number FROM job WHERE key = ?", (key,)).fetchone()
-        return None if row is None else int(row["number"])
-
-    def _finished_at(self, sql: sqlite3.Connection, key: str, job: Job) -> float:
-        """Return when a job ended: not later than we first knew, and not before it can have."""
-        row = sql.execute(
-            "SELECT finished_at, (SELECT max(at) FROM sighting WHERE job = number"
-            " AND state IN ('sending', 'queued')) FROM job WHERE key = ?",
-            (key,),
-        ).fetchone()
-        known_at, queued_at = row or (None, None)
-        latest = self._now() if known_at is None else float(known_at)
-        if job.execution_ms is None or queued_at is None:
-            return latest
-        took_s = ((job.delay_ms or 0) + job.execution_ms) / 1000
-        return min(latest, float(queued_at) + took_s)
+            self._moves.move(sql, key, state, fields)
 
     def _forgettable(self, before: float) -> tuple[float, ...]:
         return (before, min(before, self._now() - LONGEST_LIFE_S)) * 2
@@ -462,19 +351,3 @@ def _json(value: JsonValue) -> str:
     if len(text) > _LARGEST_OUTPUT_BYTES:
         return json.dumps({"too_large_bytes": len(text)})
     return text
-
-
-def _holder(sql: sqlite3.Connection, key: str, job: Job) -> str | None:
-    """Return the key of the other job that has an id at a job's endpoint, if there is one."""
-    row = sql.execute(
-        "SELECT other.key FROM job JOIN job AS other USING (endpoint_id, root)"
-        " WHERE job.key = ? AND other.job_id = ? AND other.key != job.key",
-        (key, job.job_id),
-    ).fetchone()
-    return None if row is None else str(row["key"])
-
-
-def _update(sql: sqlite3.Connection, key: str, fields: Mapping[str, Any]) -> None:
-    names = ", ".join(f"{name} = ?" for name in fields)
-    values = map(bound, fields.values())
-    sql.execute(f"UPDATE job SET {names} WHERE key = ?", (*values, key))  # noqa: S608 - our own names.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from runpodctl_py.batch.runner import Limits, Stop
+from runpodctl_py.batch.working import Limits, Stop
 from runpodctl_py.testing import LocalRunPodServer, Simulation
 from tests.acceptance.cli.ledger_scene import endpoint
 from tests.unit.batch.native_scene import QuickClock, Scene, rows_of

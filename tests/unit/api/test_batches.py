@@ -51,7 +51,6 @@ READ = NativeBatch(
     native_id="batch_01j9abc123",
     status=BatchStatus.FINALIZED,
     total=1000,
-    in_progress=8,
     completed=244,
     failed=6,
     created_at_ms=1783584000000,

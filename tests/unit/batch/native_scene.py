@@ -24,12 +24,12 @@ from runpodctl_py.batch.pace import Limit, Pace
 from runpodctl_py.batch.patience import Patience
 from runpodctl_py.batch.results import ResultsFile, read_results
 from runpodctl_py.batch.row import Row
-from runpodctl_py.batch.runner import Limits, Stop, Tools
 from runpodctl_py.batch.saving import Saving
 from runpodctl_py.batch.sending import Sending
 from runpodctl_py.batch.stock import RESULTS, take_stock
 from runpodctl_py.batch.tally import Tally
 from runpodctl_py.batch.window import Window
+from runpodctl_py.batch.working import Given, Limits, Stop, Tools
 from runpodctl_py.in_groups import InGroups
 from runpodctl_py.jobs.ledger import Batch, Ledger, Place, Record, Scribe, State
 from runpodctl_py.jobs.lost import LostJobs
@@ -327,13 +327,15 @@ class Scene:
             clock=clock,
         )
         return NativeRunner(
-            self.batch,
-            lambda: iter(self.rows),
-            tools,
-            limits,
-            self.tally,
-            is_begun=self.is_begun,
-            repeats=repeats,
+            Given(
+                batch=self.batch,
+                rows=lambda: iter(self.rows),
+                tools=tools,
+                limits=limits,
+                tally=self.tally,
+                is_begun=self.is_begun,
+                repeats=repeats,
+            )
         )
 
     @property

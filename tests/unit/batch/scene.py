@@ -21,12 +21,13 @@ from runpodctl_py.batch.pace import Limit, Pace
 from runpodctl_py.batch.patience import Patience
 from runpodctl_py.batch.results import ResultsFile, read_results
 from runpodctl_py.batch.row import BadRow, Row, RowResult
-from runpodctl_py.batch.runner import Limits, Runner, Stop, Tools
+from runpodctl_py.batch.runner import Runner
 from runpodctl_py.batch.saving import Saving
 from runpodctl_py.batch.sending import Sending
 from runpodctl_py.batch.stock import RESULTS, take_stock
 from runpodctl_py.batch.tally import Tally
 from runpodctl_py.batch.window import Window
+from runpodctl_py.batch.working import Given, Limits, Stop, Tools
 from runpodctl_py.errors import (
     AnswerLostError,
     NetworkError,
@@ -531,16 +532,16 @@ class Scene:
             take_stock(self.batch, file, ledger, tally, is_due)
             async with AsyncExitStack() as stack:
                 tools = await self._tools(stack, ledger, file, tally, window)
-                runner = Runner(
-                    self.batch,
-                    lambda: iter(self.rows),
-                    tools,
-                    limits,
-                    tally,
+                given = Given(
+                    batch=self.batch,
+                    rows=lambda: iter(self.rows),
+                    tools=tools,
+                    limits=limits,
+                    tally=tally,
                     is_begun=is_begun,
                     repeats=repeats,
                 )
-                stop = await runner.run()
+                stop = await Runner(given).run()
             if stop is Stop.DONE and not tally.left:
                 ledger.batches.move(self.batch.batch_id, BatchState.DONE)
             ledger.batches.let_go(self.batch.batch_id)

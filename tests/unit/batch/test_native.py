@@ -20,9 +20,9 @@ from runpodctl_py.batch.native_cancelling import cancel_native
 from runpodctl_py.batch.native_upload import Due, chunks
 from runpodctl_py.batch.native_waves import Waves
 from runpodctl_py.batch.row import Row
-from runpodctl_py.batch.runner import Limits, Stop
 from runpodctl_py.batch.tally import Tally
 from runpodctl_py.batch.walk import Walk
+from runpodctl_py.batch.working import Limits, Stop
 from runpodctl_py.errors import NotFoundError, RefusedError
 from runpodctl_py.jobs.ledger import BatchState, Scribe
 from tests.unit.batch.native_scene import (

@@ -10,7 +10,7 @@ import pytest
 
 from runpodctl_py.api.types import JobStatus
 from runpodctl_py.batch.row import BadRow, Row
-from runpodctl_py.batch.runner import Limits, Stop
+from runpodctl_py.batch.working import Limits, Stop
 from runpodctl_py.errors import LedgerError, NetworkError, NotFoundError, UnauthorizedError
 from runpodctl_py.jobs.ledger import BatchState, Ledger, State
 from tests.unit.batch.scene import (
@@ -57,7 +57,7 @@ def states(scene: Scene) -> dict[str, State]:
 def cancel(scene: Scene) -> None:
     """Cancel the batch, as `batch cancel` in another process does."""
     with Ledger(scene.ledger_path) as ledger:
-        rows = list(ledger.batches.rows(scene.batch.batch_id, "state = 'queued'"))
+        rows = list(ledger.batches.in_flight(scene.batch.batch_id))
         ledger.batches.move(scene.batch.batch_id, BatchState.CANCELLED)
         for record in rows:
             assert record.job_id is not None

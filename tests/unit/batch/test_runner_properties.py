@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from runpodctl_py.batch.runner import Limits, Stop
+from runpodctl_py.batch.working import Limits, Stop
 from runpodctl_py.errors import NetworkError
 from runpodctl_py.jobs.ledger import BatchState, Ledger, Record, State
 from tests.unit.batch.scene import (
@@ -91,7 +91,7 @@ def cancel(scene: Scene) -> None:
     """Cancel the batch, as another process does."""
     with Ledger(scene.ledger_path) as ledger:
         ledger.batches.move(scene.batch.batch_id, BatchState.CANCELLED)
-        for record in ledger.batches.rows(scene.batch.batch_id, "state IN ('queued', 'running')"):
+        for record in ledger.batches.in_flight(scene.batch.batch_id):
             job = scene.runpod.jobs[record.job_id or ""]
             if job.ends_s > scene.machine.now_s:
                 scene.runpod.cancel(job.job_id)

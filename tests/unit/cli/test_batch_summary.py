@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from runpodctl_py.batch.row import RowResult
-from runpodctl_py.batch.runner import Stop
 from runpodctl_py.batch.tally import Tally
+from runpodctl_py.batch.working import Stop
 from runpodctl_py.cli.batch_summary import show_summary, summary_document
 from runpodctl_py.cli.output import Output
 from runpodctl_py.jobs.ledger import KeptFile, State

@@ -170,15 +170,31 @@ def test_rows_come_in_the_files_order(ledger: Ledger) -> None:
     assert lines == [*range(1, 1002)]
 
 
-def test_some_rows_only(ledger: Ledger) -> None:
-    """A condition is on the last attempt: what was unknown and was sent again is not unknown."""
+def test_what_was_sent_again_is_not_unknown(ledger: Ledger) -> None:
+    """The last attempt tells."""
     unknown = attempt(ledger, "r1", None)
     ledger.unknown(unknown, "nobody answered")
     other = attempt(ledger, "r2", None)
     ledger.unknown(other, "nobody answered")
-    attempt(ledger, "r1", parent=unknown)
-    rows = ledger.batches.rows("b7f3a2", "state = 'unknown' OR state = 'sending'")
-    assert [each.key for each in rows] == [other]
+    attempt(ledger, "r1", None, parent=unknown)
+    assert [each.key for each in ledger.batches.unknown("b7f3a2")] == [other]
+
+
+def test_which_rows_runpod_has(ledger: Ledger) -> None:
+    """In flight is what has not ended; unsaved is also what has, until it is here or lost."""
+    queued = attempt(ledger, "r1")
+    running = attempt(ledger, "r2", "IN_PROGRESS")
+    ended = attempt(ledger, "r3", "COMPLETED")
+    partly = done(ledger, "r4", is_whole=False)
+    done(ledger, "r5")
+    ledger.expired(attempt(ledger, "r6"))
+    ledger.not_sent(attempt(ledger, "r7", None), "no")
+    ledger.unknown(attempt(ledger, "r8", None), "nobody answered")
+    attempt(ledger, "r9", None)
+    ledger.intend(intent(batch_id="b1", row="r1", line=1))
+    in_flight = [each.key for each in ledger.batches.in_flight("b7f3a2")]
+    unsaved = [each.key for each in ledger.batches.unsaved("b7f3a2")]
+    assert (in_flight, unsaved) == ([queued, running], [queued, running, ended, partly])
 
 
 @pytest.mark.parametrize("name", ["", "ä", "'; --", "%", "r\n1", "🜂" * 200])

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from runpodctl_py.jobs.ledger import Batch, State
-from runpodctl_py.jobs.ledger.native_batches import NativeRecord, NativeRecords, NativeState
+from runpodctl_py.jobs.ledger.native_batches import NativeRecord, NativeState
 from runpodctl_py.jobs.ledger.store import Home
 from tests.unit.jobs.ledger.samples import RUNPOD, intent, job
 
 if TYPE_CHECKING:
     from runpodctl_py.jobs.ledger import Ledger
+    from runpodctl_py.jobs.ledger.native_batches import NativeRecords
 
 DIGEST = "e3b0c442"
 
@@ -32,7 +33,7 @@ def natives(ledger: Ledger) -> NativeRecords:
             output_dir=Path("/out"),
         )
     )
-    return NativeRecords.of(ledger)
+    return ledger.native_batches
 
 
 def ready(ledger: Ledger, natives: NativeRecords, *job_ids: str) -> tuple[int, list[str]]:
