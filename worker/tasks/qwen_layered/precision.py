@@ -2,8 +2,8 @@
 
 Owns `QWEN_PRECISION` and the choice. The official weights are quantised while they are loaded:
 RunPod keeps one repository per endpoint in its cache, and someone else's quantised copy would have
-to be trusted; who trusts one, a whole pipeline, names it in `QWEN_MODEL`. How much memory they take:
-workers reference B.
+to be trusted; who trusts one, a whole pipeline, names it in `QWEN_MODEL`. How much memory that
+takes: workers reference B.
 """
 
 from __future__ import annotations
