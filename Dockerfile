@@ -65,10 +65,10 @@ ENV WORKER_TASK=chatterbox \
     CHATTERBOX_MODEL=english \
     HF_HUB_CACHE=/runpod-volume/huggingface-cache/hub
 
+# What is in the image is found without asking anybody; a variant that is not there is fetched beside it.
 FROM chatterbox-bare AS chatterbox
-COPY --from=chatterbox-weights /opt /opt
-ENV HF_HUB_CACHE=/opt/huggingface/hub \
-    HF_HUB_OFFLINE=1
+COPY --from=chatterbox-weights --chown=worker /opt /opt
+ENV HF_HUB_CACHE=/opt/huggingface/hub
 USER worker
 
 

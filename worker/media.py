@@ -146,7 +146,10 @@ def _refusal(error: Exception, name: str, host: str, most_bytes: int) -> Excepti
         return ProcessingError(f"{name}: {host} redirects to nowhere")
     if text.startswith("blocked URL scheme"):
         return InvalidInputError(f"{name}: {host} redirects to what is no web address")
-    return InvalidInputError(f"{name}: {host} is not on the public internet, or behind a proxy")
+    return InvalidInputError(
+        f"{name}: {host} is no public host that can be asked directly; the endpoint's variable "
+        "RUNPOD_ALLOW_PRIVATE_DOWNLOAD_URLS=true would allow it"
+    )
 
 
 def _too_large(name: str, most_bytes: int) -> InvalidInputError:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from runpodctl_py.cli.context import Context
     from runpodctl_py.jsontypes import JsonObject, JsonValue
-    from runpodctl_py.presets.model import Preset
+    from runpodctl_py.presets.model import InputField, Preset
     from runpodctl_py.provision import (
         Applied,
         Desired,
@@ -170,8 +170,8 @@ class SetupView:
         if self._preset.name == "test":
             return f"runpodctl-py submit --task text_processing{local}"
         required = [
-            f' --set {name}="{field.example if field.example is not None else "…"}"'
-            for name, field in self._preset.input.items()
+            f" --set {_example_of(field)}"
+            for field in self._preset.input.values()
             if field.required
         ]
         return f"runpodctl-py submit --preset {self._source}{''.join(required)}{local}"
@@ -221,6 +221,13 @@ def _resource_lines(
         return [f"{head}unchanged"]
     first, *more = [_field_text(c) for c in change.changes]
     return [f"{head}{first}", *(f"{'':<{len(head)}}{text}" for text in more)]
+
+
+def _example_of(field: InputField) -> str:
+    """Write a value for a first try."""
+    if field.type == "file":
+        return f"{field.name}=@FILE"
+    return f'{field.name}="{field.example if field.example is not None else "…"}"'
 
 
 def _field_text(change: FieldChange) -> str:

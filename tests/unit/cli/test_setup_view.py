@@ -240,7 +240,7 @@ def test_the_example_has_what_the_preset_requires(capsys: pytest.CaptureFixture[
     view(preset="qwen", is_local=True).show_done("ep", ())
 
     (line,) = said(capsys)
-    assert line.startswith("Try it: runpodctl-py submit --preset qwen --set ")
+    assert line.startswith("Try it: runpodctl-py submit --preset qwen --set image=@FILE")
     assert [name for name in required if f" --set {name}=" not in line] == []
     assert line.endswith(" --local")
 

@@ -89,8 +89,8 @@ class Voices:
             InvalidInputError: There is no such voice, or it is no recording that will do.
             ProcessingError: The link's host did not give it.
         """
-        if _NAME.fullmatch(voice):
-            return read_recording(self._named(voice), f"voice {voice}")
+        if _NAME.fullmatch(name := voice.removesuffix(Path(voice).suffix)):
+            return read_recording(self._named(name), f"voice {name}")
         return read_recording(read_media(voice, "voice", most_bytes=MOST_BYTES), "voice")
 
     def names(self) -> list[str]:

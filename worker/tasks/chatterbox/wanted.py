@@ -109,7 +109,7 @@ class Wanted:
         fields = read_object(job, "input")
         variant = Variant(read_choice(fields, "variant", list(Variant), default=default_variant))
         return cls(
-            text=_read_words(fields),
+            text=_read_words(fields, variant),
             variant=variant,
             language=_read_language(fields, variant),
             voice=_read_voice(fields),
@@ -119,18 +119,27 @@ class Wanted:
         )
 
 
-def _read_words(fields: Mapping[str, Any]) -> str:
+def _read_words(fields: Mapping[str, Any], variant: Variant) -> str:
     if "text" not in fields:
         raise InvalidInputError("text is required: what to say")
     text = read_text(fields, "text", default="")
     # The model would say a sentence of its own: that it needs some text.
     if not any(map(str.isalnum, text)):
         raise InvalidInputError(f"text must have something to say, not {describe(text)}")
+    if variant is not Variant.MULTILINGUAL and not any(map(_is_plain, text)):
+        raise InvalidInputError(
+            f"text has no letter that variant {variant} can speak: it knows English only; for "
+            "others, variant multilingual and a language"
+        )
     if len(text) > LONGEST_TEXT:
         raise InvalidInputError(
             f"text must be at most {LONGEST_TEXT} characters, not {len(text)}: send it in parts"
         )
     return text
+
+
+def _is_plain(character: str) -> bool:
+    return character.isascii() and character.isalnum()
 
 
 def _read_language(fields: Mapping[str, Any], variant: Variant) -> str:

@@ -12,7 +12,7 @@ import struct
 import zlib
 from typing import TYPE_CHECKING
 
-from worker.errors import InvalidInputError, ResourceError
+from worker.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -36,8 +36,7 @@ def read_picture(content: bytes) -> Image.Image:
     """Return a file's picture as RGBA; of an animation, the first frame.
 
     Raises:
-        InvalidInputError: It is no picture, broken, or too long and thin.
-        ResourceError: It has too many pixels.
+        InvalidInputError: It is no picture, broken, too long and thin, or has too many pixels.
     """
     from PIL import Image, UnidentifiedImageError
 
@@ -50,7 +49,7 @@ def read_picture(content: bytes) -> Image.Image:
     except UnidentifiedImageError as error:
         raise InvalidInputError(f"image is none of {', '.join(_KINDS)}") from error
     except _BROKEN as error:
-        raise InvalidInputError(f"image is a broken picture: {type(error).__name__}") from error
+        raise InvalidInputError("image is a broken picture") from error
 
 
 def _as_seen(picture: Image.Image) -> Image.Image:
@@ -61,7 +60,7 @@ def _as_seen(picture: Image.Image) -> Image.Image:
         # Pillow cuts off what is above 255 instead of scaling it, and scales this mode only.
         upright = upright.convert("I").point(lambda value: value * (1 / 257) + 0.5).convert("L")
     if upright.mode == "F":
-        raise InvalidInputError("image has floating-point pixels, which have no fixed white")
+        raise InvalidInputError("image has floating-point pixels: save it with 8 or 16 bits")
     return upright.convert("RGBA")
 
 
@@ -75,8 +74,8 @@ def _refuse_size(width: int, height: int) -> None:
         )
 
 
-def _too_many_pixels() -> ResourceError:
-    return ResourceError(
+def _too_many_pixels() -> InvalidInputError:
+    return InvalidInputError(
         f"image has more than {MOST_PIXELS // 1_000_000} million pixels; send a smaller one: the "
         "layers have about 1 million at most"
     )

@@ -63,6 +63,7 @@ def test_numbers_have_upstreams_ranges(field: str, low: float, high: float) -> N
         ({"text": " \n "}, r"text must have something to say"),
         ({"text": "…!?"}, r"text must have something to say"),
         ({"text": 7}, r"text must be a string, not 7"),
+        ({"text": "你好"}, r"text has no letter that variant english can speak"),
         ({"text": "a" * 20_001}, r"text must be at most 20000 characters, not 20001"),
         ({"text": "a", "format": "mp3"}, r"format must be one of wav, flac, ogg, not 'mp3'"),
         ({"text": "a", "variant": "nano"}, r"variant must be one of english, multilingual, turbo"),
