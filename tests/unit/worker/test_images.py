@@ -17,6 +17,7 @@ from worker.tasks import FAMILIES
 from worker.tasks.chatterbox import read_variant
 from worker.tasks.chatterbox.sources import Variant
 from worker.tasks.chatterbox.wanted import Wanted
+from worker.weights import IMAGE_CACHE, VOLUME_CACHE
 
 REPOSITORY = Path(worker.__file__).parents[1]
 DOCKERFILE = (REPOSITORY / "Dockerfile").read_text("utf-8")
@@ -62,6 +63,26 @@ def test_baked_images_are_those_of_the_presets() -> None:
     assert registry is not None
     baked = {f"{registry[1]}/worker-{family}:{version[1]}" for family in FAMILIES}
     assert baked == {loading.load(name).template.image for name in loading.names()}
+
+
+def stage(name: str) -> str:
+    """Return one stage of the Dockerfile."""
+    return DOCKERFILE.partition(f" AS {name}\n")[2].partition("\nFROM ")[0]
+
+
+def test_weights_are_where_the_worker_looks() -> None:
+    """Baked into the image, or on the volume, where they are kept."""
+    assert f"HF_HUB_CACHE={IMAGE_CACHE}" in stage("chatterbox-weights")
+    assert f"HF_HUB_CACHE={IMAGE_CACHE}" in stage("chatterbox")
+    assert "COPY --from=chatterbox-weights --chown=worker /opt /opt" in stage("chatterbox")
+    for name in ("chatterbox-bare", "qwen-layered"):
+        assert f"HF_HUB_CACHE={VOLUME_CACHE}" in stage(name)
+
+
+def test_a_build_without_a_target_is_what_the_hub_offers() -> None:
+    """RunPod's builds from GitHub name none."""
+    assert re.search(r"^ARG TASK=chatterbox$", DOCKERFILE, re.MULTILINE)
+    assert DOCKERFILE.rstrip().endswith("FROM ${TASK}")
 
 
 def test_what_is_copied_exists() -> None:

@@ -32,8 +32,7 @@ def create_service(environ: Mapping[str, str]) -> Service:
     Raises:
         SettingError: `CHATTERBOX_MODEL`, `WORKER_DEVICE` or `WORKER_RESULT_LIMIT_MB` is wrong.
     """
-    own = environ.get(VOICES_VARIABLE)
-    voices = Voices([*([Path(own)] if own else []), IMAGE_VOICES, VOLUME_VOICES])
+    voices = Voices(voice_folders(environ))
     family = Chatterbox(Engine(read_device(environ)), voices, read_variant(environ))
     handler = ModelHandler(family, find_report(environ), environ)
     return Service(handler, handler.load_model)
@@ -49,3 +48,9 @@ def read_variant(environ: Mapping[str, str]) -> Variant:
     if name not in list(Variant):
         raise SettingError(f"{VARIANT_VARIABLE} must be one of {', '.join(Variant)}, not {name!r}")
     return Variant(name)
+
+
+def voice_folders(environ: Mapping[str, str]) -> list[Path]:
+    """Return where named voices lie; what `CHATTERBOX_VOICES` names comes first."""
+    own = environ.get(VOICES_VARIABLE)
+    return [*([Path(own)] if own else []), IMAGE_VOICES, VOLUME_VOICES]

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
+from worker.tasks.chatterbox import voice_folders
 from worker.tasks.chatterbox.engine import arguments_of
 from worker.tasks.chatterbox.sources import Variant
+from worker.tasks.chatterbox.voices import IMAGE_VOICES, VOLUME_VOICES, Voices
 from worker.tasks.chatterbox.wanted import Wanted
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 FIELDS = {
     "exaggeration": 0.7,
@@ -16,6 +23,15 @@ FIELDS = {
     "top_p": 0.9,
     "repetition_penalty": 1.5,
 }
+
+
+def test_a_folder_of_ones_own_has_voices(tmp_path: Path) -> None:
+    """`CHATTERBOX_VOICES` comes before the image's and the volume's."""
+    (tmp_path / "ada.wav").touch()
+    places = voice_folders({"CHATTERBOX_VOICES": str(tmp_path)})
+    assert places == [tmp_path, IMAGE_VOICES, VOLUME_VOICES]
+    assert voice_folders({}) == [IMAGE_VOICES, VOLUME_VOICES]
+    assert Voices(places).names() == ["ada"]
 
 
 @pytest.mark.parametrize(
