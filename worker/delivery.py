@@ -91,7 +91,16 @@ class BucketDelivery:
     folder: str
 
     def deliver(self, file: FinishedFile) -> dict[str, Any]:
-        """Return the description with `url`, a link that the SDK signs for seven days.
+        """Return the description with `url`, as `upload` returns it.
+
+        Raises:
+            ProcessingError: The bucket could not be reached or refused the file.
+            ResourceError: No space on the disk for the copy that the SDK uploads.
+        """
+        return _describe_file(file, {"url": self.upload(file)})
+
+    def upload(self, file: FinishedFile) -> str:
+        """Return a link to the file in the bucket, which the SDK signs for seven days.
 
         Raises:
             ProcessingError: The bucket could not be reached or refused the file.
@@ -107,7 +116,7 @@ class BucketDelivery:
                 raise ResourceError(
                     f"no space left on the worker's disk for {len(file.data)} bytes to upload"
                 ) from error
-            return _describe_file(file, {"url": self._upload(path, file.content_type)})
+            return self._upload(path, file.content_type)
 
     def _upload(self, path: Path, content_type: str) -> str:
         from boto3.exceptions import Boto3Error
@@ -199,8 +208,7 @@ class Handover:
                 f"{', '.join(_VARIABLES)} on the endpoint, or send s3Config with the job"
             )
         delivery = BucketDelivery(self.bucket, self.folder)
-        links = [str(delivery.deliver(each)["url"]) for each in files]
-        return [Content(link, is_link=True) for link in links]
+        return [Content(delivery.upload(each), is_link=True) for each in files]
 
 
 def read_limit_bytes(environ: Mapping[str, str]) -> int:

@@ -11,13 +11,10 @@ import base64
 import binascii
 import re
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import unquote_to_bytes, urlsplit
 
 from worker.errors import InvalidInputError, ProcessingError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 _CONNECT_LIMIT_S = 15
 _WHOLE_LIMIT_S = 120.0
@@ -89,9 +86,7 @@ def _download(url: str, name: str, most_bytes: int, limit_s: float) -> bytes:
         with safe_get(url, timeout=_CONNECT_LIMIT_S, max_bytes=most_bytes) as response:
             if not response.ok:
                 raise ProcessingError(f"{name}: {host} answered {response.status_code}")
-            source = f"{name}: {host}"
-            chunks = _timed(_chunks(response.raw), source, limit_s)
-            return b"".join(_capped(chunks, name, most_bytes))
+            return _received(response.raw, name, host, most_bytes, limit_s)
     except SSRFError as error:
         raise _refusal(error, name, host, most_bytes) from error
     # A wrong address (LocationParseError) comes as ValueError, and a URL may carry a signature.
@@ -101,27 +96,17 @@ def _download(url: str, name: str, most_bytes: int, limit_s: float) -> bytes:
         ) from error
 
 
-def _chunks(raw: Any) -> Iterator[bytes]:
-    """Yield what has come, as it comes: a host that drips would hold a reader of whole chunks."""
-    while chunk := raw.read1(_CHUNK_BYTES, decode_content=True):
-        yield chunk
-
-
-def _timed(chunks: Iterator[bytes], source: str, limit_s: float) -> Iterator[bytes]:
+def _received(raw: Any, name: str, host: str, most_bytes: int, limit_s: float) -> bytes:
     deadline_s = time.monotonic() + limit_s
-    for chunk in chunks:
-        if time.monotonic() > deadline_s:
-            raise ProcessingError(f"{source} took longer than {limit_s:.0f} s")
-        yield chunk
-
-
-def _capped(chunks: Iterator[bytes], name: str, most_bytes: int) -> Iterator[bytes]:
-    size_bytes = 0
-    for chunk in chunks:
-        size_bytes += len(chunk)
-        if size_bytes > most_bytes:
+    content = bytearray()
+    # What has come, as it comes: a host that drips would hold a reader of whole chunks.
+    while chunk := raw.read1(_CHUNK_BYTES, decode_content=True):
+        content += chunk
+        if len(content) > most_bytes:
             raise _too_large(name, most_bytes)
-        yield chunk
+        if time.monotonic() > deadline_s:
+            raise ProcessingError(f"{name}: {host} took longer than {limit_s:.0f} s")
+    return bytes(content)
 
 
 def _host_of(url: str, name: str) -> str:

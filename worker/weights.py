@@ -7,6 +7,7 @@ function of its library reads them; RunPod's cached models have it, too (workers
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ IMAGE_CACHE = Path("/opt/huggingface/hub")
 """Where the Dockerfile puts what it bakes in."""
 VOLUME_CACHE = Path("/runpod-volume/huggingface-cache/hub")
 """Where RunPod keeps cached models; a network volume is mounted at the same place."""
+_SHARD = re.compile(r"(?P<stem>.+)-\d{5}-of-\d{5}\.safetensors")
 
 
 def find_weights(
@@ -92,13 +94,21 @@ def _fetch(
 
 
 def _missing(folder: Path, files: Sequence[str]) -> list[str]:
-    """Return which of the files are not there, with those that a sharded model's index names."""
+    """Return which of the files are not there, with those that a part in shards needs.
+
+    A shard needs its index, which `from_pretrained` reads, and the index names all of them.
+    """
+    indexes = {
+        str(shard.parent.relative_to(folder) / f"{named['stem']}.safetensors.index.json")
+        for shard in folder.rglob("*-of-*.safetensors")
+        if (named := _SHARD.fullmatch(shard.name)) is not None
+    }
     shards = {
         str(index.parent.relative_to(folder) / name)
         for index in folder.rglob("*.safetensors.index.json")
         for name in json.loads(index.read_text("utf-8"))["weight_map"].values()
     }
-    wanted = [*files, *sorted(shards)]
+    wanted = [*files, *sorted(indexes), *sorted(shards)]
     return [name for name in wanted if not any(path.is_file() for path in folder.glob(name))]
 
 

@@ -75,5 +75,8 @@ def _not_by_itself(preset: Preset) -> UsageError:
         f"The local RunPod does not run {preset.name} by itself, only the bundled test worker",
         hint="Try it with a task:  runpodctl-py submit --task text_processing --local\n"
         "With docker or podman:  runpodctl-py local up --detach --containers\n"
-        f"and then:  runpodctl-py setup {preset.name} --local",
+        f"and then:  runpodctl-py setup {preset.name} --local\n"
+        "With its packages in an environment ENV:  runpodctl-py local up --detach,\n"
+        f"the same setup, and  runpodctl-py local up --handler FILE --endpoint "
+        f"{preset.endpoint.name} --python ENV/bin/python",
     )

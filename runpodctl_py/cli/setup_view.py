@@ -118,8 +118,8 @@ class SetupView:
 
             if command_for(image, {}) is None:
                 return (
-                    f"The local RunPod runs {image} with `local up --containers` only: otherwise "
-                    "its workers will be unhealthy."
+                    f"The local RunPod runs {image} with `local up --containers`, or your code for "
+                    "it with `local up --handler`: otherwise its workers will be unhealthy."
                 )
         elif image == self._preset.template.image and image.startswith(_UNPUBLISHED):
             return (

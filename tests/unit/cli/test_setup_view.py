@@ -152,8 +152,8 @@ def test_an_image_that_cannot_run_here_is_told(capsys: pytest.CaptureFixture[str
     view(is_local=True).show_plan()
 
     assert said(capsys)[-1] == (
-        "! The local RunPod runs img:1 with `local up --containers` only: otherwise its workers "
-        "will be unhealthy."
+        "! The local RunPod runs img:1 with `local up --containers`, or your code for it with "
+        "`local up --handler`: otherwise its workers will be unhealthy."
     )
 
 

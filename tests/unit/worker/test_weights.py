@@ -81,6 +81,16 @@ def test_a_part_of_a_sharded_model_is_none(places: tuple[Path, Path, Path]) -> N
     assert find_weights(REPO, ["model_index.json"], caches=[]) == folder
 
 
+def test_a_shard_without_its_index_is_none(places: tuple[Path, Path, Path]) -> None:
+    """The index is what tells how many there are, and it may be the file that is missing."""
+    folder = put(places[0], ["model_index.json", "model-00001-of-00002.safetensors"])
+    with pytest.raises(WeightsError):
+        find_weights(REPO, ["model_index.json"], caches=[])
+    index = {"weight_map": {"a": "model-00001-of-00002.safetensors"}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index), "utf-8")
+    assert find_weights(REPO, ["model_index.json"], caches=[]) == folder
+
+
 def test_a_revision_may_be_asked_for(places: tuple[Path, Path, Path]) -> None:
     """By its branch or by its hash."""
     put(places[0], FILES)

@@ -34,7 +34,6 @@ _PARTS = ("transformer", "text_encoder", "vae")
 # A download that was broken off leaves a folder with some of the files.
 _FILES = ("model_index.json", *(f"{part}/*.safetensors" for part in _PARTS))
 _NAMED = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
-_SHARD = re.compile(r"(?P<stem>.+)-\d{5}-of-\d{5}\.safetensors")
 
 log = logging.getLogger(__name__)
 
@@ -80,17 +79,17 @@ class Checkpoint:
         """
         check_device(device)
         placement = choose_placement(precision, memory_bytes(device))
-        folder = self._find()
+        folder = self.find()
         log.info("loading %s from %s as %s", self.repo, folder, placement)
         return load_pipeline(folder, device, placement)
 
-    def _find(self) -> Path:
-        folder = self._find_files(_FILES)
-        # Found again if all are there; else another cache has them, or the download goes on.
-        return self._find_files([*_FILES, *_name_indexes(folder)])
+    def find(self) -> Path:
+        """Return the folder with its files, after they were downloaded if need be.
 
-    def _find_files(self, files: Sequence[str]) -> Path:
-        return find_weights(self.repo, files, revision=self.revision, caches=self.caches)
+        Raises:
+            WeightsError: They are nowhere, and cannot be fetched.
+        """
+        return find_weights(self.repo, _FILES, revision=self.revision, caches=self.caches)
 
 
 def load_pipeline(folder: Path, device: str, placement: Placement) -> Pipeline:
@@ -128,11 +127,3 @@ def _place(pipeline: Any, device: str, placement: Placement) -> Pipeline:
 def _is_quantised(part: Path) -> bool:
     config = json.loads((part / "config.json").read_text(encoding="utf-8"))
     return "quantization_config" in config
-
-
-def _name_indexes(folder: Path) -> list[str]:
-    """Name the indexes of the shards that are there; an index names all of its shards."""
-    shards = ((path.parent.name, _SHARD.fullmatch(path.name)) for path in folder.glob("*/*-of-*"))
-    return sorted(
-        {f"{part}/{shard['stem']}.safetensors.index.json" for part, shard in shards if shard}
-    )

@@ -45,7 +45,7 @@ def fill(cache: Path, *without: str, repo: str = "Qwen--Qwen-Image-Layered") -> 
 def test_a_complete_checkpoint_is_found(caches: Caches) -> None:
     """In the first cache that has it."""
     folder, _ = (fill(each) for each in caches)
-    assert Checkpoint.of({})._find() == folder
+    assert Checkpoint.of({}).find() == folder
 
 
 @pytest.mark.parametrize("missing", FILES)
@@ -53,19 +53,19 @@ def test_a_download_that_was_broken_off_is_no_checkpoint(caches: Caches, missing
     """Whichever file is missing, the next cache is asked."""
     fill(caches[0], missing)
     complete = fill(caches[1])
-    assert Checkpoint(OFFICIAL_MODEL, caches=caches[1:])._find() == complete
+    assert Checkpoint(OFFICIAL_MODEL, caches=caches[1:]).find() == complete
 
 
 def test_a_download_that_was_broken_off_goes_on(caches: Caches) -> None:
     """It is asked for again; here there is no way to the internet."""
     fill(caches[0], SHARDS[1])
     with pytest.raises(WeightsError, match=r"^Qwen/Qwen-Image-Layered is in none of "):
-        Checkpoint.of({})._find()
+        Checkpoint.of({}).find()
 
 
 def test_another_checkpoint_may_be_named(caches: Caches) -> None:
     """Such as one that was quantised before."""
     folder = fill(caches[0], repo="someone--quantised")
-    assert Checkpoint.of({"QWEN_MODEL": "someone/quantised"})._find() == folder
+    assert Checkpoint.of({"QWEN_MODEL": "someone/quantised"}).find() == folder
     with pytest.raises(WeightsError):
-        Checkpoint.of({"QWEN_MODEL": ""})._find()
+        Checkpoint.of({"QWEN_MODEL": ""}).find()
