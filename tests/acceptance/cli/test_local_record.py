@@ -234,7 +234,8 @@ def test_a_runpod_that_stops_ends_the_recording(developer: Person) -> None:
 
 def test_a_full_disk_is_told(listener: Person) -> None:
     """The command goes on; what came before is in the file, whole."""
-    limited = ("sh", "-c", 'ulimit -f 2; exec "$@"', "sh")
+    # Without the variable, half a compiled module would stay behind for every later command.
+    limited = ("sh", "-c", 'ulimit -f 2; export PYTHONDONTWRITEBYTECODE=1; exec "$@"', "sh")
     paths = ["/serverless"] * 20
     said = listener.run("local", "record", "day.jsonl", "--", *ASKS, *paths, under=limited)
     assert (said.code, said.stdout) == (14, "0\n" * 20), said.stderr
