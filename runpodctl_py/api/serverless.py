@@ -1,4 +1,4 @@
-"""The job API of one endpoint: run, runsync, status, status-sync, cancel, retry, requests, health.
+"""The job API of one endpoint: run, runsync, status, stream, cancel, retry, requests, health.
 
 Owns the paths, the limits and the JSON of API reference section 4. Does not decide when to ask
 again (`jobs/follow.py`).
@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import quote
 
 from runpodctl_py.api.transport import Transport
-from runpodctl_py.api.types import Health, Job, JobCounts, JobStatus, Listed, WorkerCounts
+from runpodctl_py.api.types import (
+    Health,
+    Job,
+    JobCounts,
+    JobStatus,
+    Listed,
+    Streamed,
+    WorkerCounts,
+)
 from runpodctl_py.errors import (
     AnswerLostError,
     NotFoundError,
@@ -97,6 +105,24 @@ class Serverless:
             self._path("/status-sync", job_id), {"wait": wait_ms}, hold_s=wait_ms / 1000, tries=1
         )
         return parse_job(answer.body)
+
+    async def stream(self, job_id: str, wait_ms: int) -> Streamed:
+        """Return what a job has streamed since somebody last asked; held until there is some.
+
+        Each piece is handed out once (API reference 4.1), so it is tried once only: what is lost
+        with an answer is lost here, and stands in the job's output if its worker collects it.
+
+        Raises:
+            NotFoundError: RunPod does not know the job any more.
+            AnswerLostError, NetworkError: There was no answer.
+        """
+        try:
+            answer = await self._transport.get(
+                self._path("/stream", job_id), {"wait": wait_ms}, hold_s=wait_ms / 1000, tries=1
+            )
+        except NotFoundError as exc:
+            raise self._no_such_job(job_id) from exc
+        return parse_streamed(answer.body)
 
     async def cancel(self, job_id: str) -> Job:
         """Cancel a job, queued or running; cancelling twice is the same as once."""
@@ -242,6 +268,22 @@ def parse_job(body: JsonObject) -> Job:
         execution_ms=_whole(body.get("executionTime")),
         worker_id=worker_id if isinstance(worker_id, str) else None,
     )
+
+
+def parse_streamed(body: JsonObject) -> Streamed:
+    """Read an answer of `/stream` (API reference 4.4).
+
+    Raises:
+        ServerError: It has no state.
+    """
+    status, pieces = body.get("status"), body.get("stream")
+    if not isinstance(status, str) or not status:
+        raise ServerError("RunPod answered with something that is no stream")
+    listed = pieces if isinstance(pieces, list) else []
+    values = tuple(
+        each["output"] if isinstance(each, dict) and "output" in each else each for each in listed
+    )
+    return Streamed(JobStatus.parse(status), values)
 
 
 def _whole(value: object) -> int | None:

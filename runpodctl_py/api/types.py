@@ -65,6 +65,19 @@ class Job:
 
 
 @dataclass(frozen=True)
+class Streamed:
+    """What a job has streamed since somebody last asked.
+
+    Args:
+        status: The job's state.
+        pieces: What its worker yielded, in order.
+    """
+
+    status: JobStatus
+    pieces: tuple[JsonValue, ...] = ()
+
+
+@dataclass(frozen=True)
 class Policy:
     """What RunPod lets one job ask for (API reference 4.2); None leaves RunPod's default.
 

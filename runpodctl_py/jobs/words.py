@@ -42,6 +42,7 @@ _TEXT_KEYS = (
 # `ast.literal_eval` costs much memory a character, and no worker's error dict is longer.
 _LONGEST_REPR = 16 * 1024
 _MOST_NESTING = 4
+_EVENT_STARTS = ("data:", "event:", "id:", "retry:", ": ")
 _CLASS_REPR = re.compile(r"<class '(?:[\w.<>]*\.)?(\w+)'>")
 _LAST_TRACEBACK_LINE = re.compile(r"(?:^|\n)(?:\w+\.)*(\w+)(?::[^\n]*)?\s*$")
 _CODE_NAME = re.compile(r"[a-z][a-z0-9]*(?:_[a-z0-9]+)+")
@@ -126,6 +127,48 @@ def readable_text(output: JsonValue) -> str | None:
             return _events_text(joined) or joined or None
         return "".join(filter(None, map(_object_text, output))) or None
     return _object_text(output)
+
+
+class LiveText:
+    """The text of a stream, piece by piece, as it should be printed.
+
+    Pieces are strings, the objects of an LLM, or server-sent events that were cut anywhere
+    (workers reference D); which of them, the first characters tell.
+    """
+
+    def __init__(self) -> None:
+        self._unread = ""
+        self._are_events: bool | None = None
+
+    def feed(self, piece: JsonValue) -> str:
+        """Return what a piece adds to the text; empty if it says nothing to a person yet."""
+        if not isinstance(piece, str):
+            return _object_text(piece) or ""
+        self._unread += piece
+        if self._are_events is None:
+            self._are_events = _begin_as_events(self._unread)
+        match self._are_events:
+            case None:
+                return ""
+            case False:
+                text, self._unread = self._unread, ""
+                return text
+            case True:
+                *lines, self._unread = self._unread.split("\n")
+                return "".join(map(_line_text, lines))
+
+    def end(self) -> str:
+        """Return what is left when nothing more comes."""
+        rest, self._unread = self._unread, ""
+        return _line_text(rest) if self._are_events else rest
+
+
+def _begin_as_events(text: str) -> bool | None:
+    """Tell whether a stream begins as server-sent events do; None if it is too short to know."""
+    start = text.lstrip()
+    if start.startswith(_EVENT_STARTS):
+        return True
+    return None if any(each.startswith(start) for each in _EVENT_STARTS) else False
 
 
 def _read_error(error: JsonValue, depth: int) -> WorkerError:
@@ -267,12 +310,11 @@ def _events_text(stream: str) -> str | None:
     """Join the text of server-sent events; None if the stream holds none."""
     if "data:" not in stream[:256]:
         return None
-    pieces = []
-    for line in stream.splitlines():
-        if not line.startswith("data:"):
-            continue
-        data = line.removeprefix("data:").strip()
-        if data == "[DONE]":
-            break
-        pieces.append(_object_text(_parse_object(data)) or "")
-    return "".join(pieces) or None
+    return "".join(map(_line_text, stream.splitlines())) or None
+
+
+def _line_text(line: str) -> str:
+    """Return the text of one line of server-sent events; its end, `[DONE]`, is no object."""
+    if not line.startswith("data:"):
+        return ""
+    return _object_text(_parse_object(line.removeprefix("data:").strip())) or ""
