@@ -24,6 +24,10 @@ REST_V2_URL = "RUNPOD_REST_V2_URL"
 ENDPOINT_ID = "RUNPOD_ENDPOINT_ID"
 OUTPUT_DIR = "RUNPODCTL_OUTPUT_DIR"
 LEDGER = "RUNPODCTL_LEDGER"
+BUCKET_ENDPOINT_URL = "BUCKET_ENDPOINT_URL"
+BUCKET_NAME = "BUCKET_NAME"
+BUCKET_ACCESS_KEY_ID = "BUCKET_ACCESS_KEY_ID"
+BUCKET_SECRET_ACCESS_KEY = "BUCKET_SECRET_ACCESS_KEY"  # noqa: S105 - a name.
 
 #: The names that official RunPod tools use too (API reference 6), and what we assume without them.
 DEFAULTS: Mapping[str, str] = {
@@ -31,7 +35,15 @@ DEFAULTS: Mapping[str, str] = {
     ENDPOINT_BASE_URL: "https://api.runpod.ai/v2",
     OUTPUT_DIR: "outputs",
 }
-NAMES = (API_KEY, API_BASE_URL, ENDPOINT_BASE_URL, ENDPOINT_ID, OUTPUT_DIR, LEDGER)
+#: The person's bucket, under the names that RunPod's workers know (workers reference C).
+BUCKET_NAMES = (BUCKET_ENDPOINT_URL, BUCKET_NAME, BUCKET_ACCESS_KEY_ID, BUCKET_SECRET_ACCESS_KEY)
+NAMES = (
+    *(API_KEY, API_BASE_URL, ENDPOINT_BASE_URL, ENDPOINT_ID, OUTPUT_DIR, LEDGER),
+    *BUCKET_NAMES,
+)
+_SECRETS = frozenset({API_KEY, BUCKET_ACCESS_KEY_ID, BUCKET_SECRET_ACCESS_KEY})
+#: What has nothing to do with which RunPod is meant.
+_ALSO_LOCAL = frozenset({OUTPUT_DIR, LEDGER, *BUCKET_NAMES})
 
 
 @dataclass(frozen=True)
@@ -63,7 +75,7 @@ class Setting:
     @property
     def is_secret(self) -> bool:
         """Whether the value must never be shown."""
-        return self.name == API_KEY
+        return self.name in _SECRETS
 
     @property
     def shown(self) -> str | None:
@@ -172,7 +184,7 @@ class Settings:
         others = tuple(
             replace(s, values={name: s.values[name] for name in kept})
             for s in self.sources
-            if (kept := {OUTPUT_DIR, LEDGER} & s.values.keys())
+            if (kept := _ALSO_LOCAL & s.values.keys())
         )
         file = Source(".env.local", env_file.read(path), path)
         return Settings((local, file, *others), path, is_local=True)

@@ -12,6 +12,8 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tests.s3_server import S3Server
+
 _PROGRAMS = Path(__file__).with_name("programs")
 
 
@@ -49,6 +51,16 @@ def _clean_surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     work = tmp_path / "work"
     work.mkdir()
     monkeypatch.chdir(work)
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[S3Server]:
+    """A real S3 server with a bucket; one for all, because moto keeps its state in the process."""
+    # Not before: most tests need none, and it takes a second to import.
+    from tests.s3_server import running_s3_server
+
+    with running_s3_server() as server:
+        yield server
 
 
 @pytest.fixture

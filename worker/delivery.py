@@ -70,12 +70,21 @@ class InlineDelivery:
 
 @dataclass(frozen=True)
 class Bucket:
-    """An S3 bucket and the key that opens it; its `repr` shows no key."""
+    """An S3 bucket and the key that opens it; its `repr` shows no key.
+
+    Attributes:
+        endpoint_url: The S3 server's URL.
+        access_key_id: The key's id.
+        secret_access_key: The key's secret.
+        name: What it is called.
+        path: What the objects' keys begin with, without slashes around it; empty for its root.
+    """
 
     endpoint_url: str
     access_key_id: str = field(repr=False)
     secret_access_key: str = field(repr=False)
     name: str
+    path: str = ""
 
 
 @dataclass(frozen=True)
@@ -84,7 +93,8 @@ class BucketDelivery:
 
     Attributes:
         bucket: Where to.
-        folder: The part of the object's key before the file name: the job's id.
+        folder: The part of the object's key between the bucket's path and the file name: the job's
+            id.
     """
 
     bucket: Bucket
@@ -133,7 +143,7 @@ class BucketDelivery:
                     "accessSecret": self.bucket.secret_access_key,
                 },
                 bucket_name=self.bucket.name,
-                prefix=self.folder,
+                prefix="/".join(filter(None, (self.bucket.path, self.folder))),
                 extra_args={"ContentType": content_type},
             )
         except (Boto3Error, BotoCoreError, ClientError) as error:
@@ -162,17 +172,19 @@ class Content:
 
 @dataclass(frozen=True)
 class Handover:
-    """The files of one answer on their way: as base64, or as links when they are too large for it.
+    """The files of one answer on their way: as base64, or as links into a bucket.
 
     Attributes:
         bucket: Where files go that an answer cannot hold, if there is one.
         folder: The part of the objects' keys before the file names: the job's id.
         limit_bytes: How much an answer may hold.
+        is_wanted_there: Whether the job brought the bucket: then all files go there.
     """
 
     bucket: Bucket | None
     folder: str
     limit_bytes: int
+    is_wanted_there: bool = False
 
     @classmethod
     def of(cls, job: Mapping[str, Any], environ: Mapping[str, str], limit_bytes: int) -> Handover:
@@ -184,10 +196,12 @@ class Handover:
         """
         has_bucket = job.get("s3Config") or any(environ.get(name) for name in _VARIABLES)
         bucket = find_bucket(job, environ) if has_bucket else None
-        return cls(bucket, str(job["id"]), limit_bytes)
+        return cls(bucket, str(job["id"]), limit_bytes, bool(job.get("s3Config")))
 
     def hand_over(self, files: Sequence[FinishedFile], *, advice: str) -> list[Content]:
-        """Return the files themselves, or a link to each of them if they are too large together.
+        """Return the files themselves, or a link to each of them.
+
+        Links if the job brought a bucket, or if the files are too large together.
 
         Args:
             files: The files.
@@ -198,7 +212,7 @@ class Handover:
             ResourceError: They are too large and there is no bucket.
         """
         encoded_bytes = sum(4 * ((len(each.data) + 2) // 3) for each in files)
-        if encoded_bytes <= self.limit_bytes - _ENVELOPE_BYTES:
+        if not self.is_wanted_there and encoded_bytes <= self.limit_bytes - _ENVELOPE_BYTES:
             encoded = (base64.b64encode(each.data).decode("ascii") for each in files)
             return [Content(text, is_link=False) for text in encoded]
         if self.bucket is None:
@@ -234,7 +248,7 @@ def find_bucket(job: Mapping[str, Any], environ: Mapping[str, str]) -> Bucket:
     """Return the bucket for a job: from its `s3Config` if it has one, else from `BUCKET_*`.
 
     Raises:
-        InvalidInputError: The job's `s3Config` lacks a key or names no URL.
+        InvalidInputError: The job's `s3Config` lacks a key, or names no URL or no path.
         ResourceError: The job brings no bucket, and the worker has none or half of one.
     """
     if job.get("s3Config"):
@@ -248,7 +262,11 @@ def _bucket_of_job(config: Mapping[str, Any]) -> Bucket:
         raise InvalidInputError(f"s3Config lacks {', '.join(missing)}")
     if not _is_http_url(config["endpointUrl"]):
         raise InvalidInputError("s3Config.endpointUrl must begin with http:// or https://")
-    return Bucket(*(config[key] for key in _JOB_KEYS))
+    path = config.get("objectPath") or ""
+    if not isinstance(path, str):
+        raise InvalidInputError("s3Config.objectPath must be a text")
+    endpoint_url, access_key_id, secret_access_key, name = (config[key] for key in _JOB_KEYS)
+    return Bucket(endpoint_url, access_key_id, secret_access_key, name, path.strip("/"))
 
 
 def _bucket_of_worker(environ: Mapping[str, str]) -> Bucket:

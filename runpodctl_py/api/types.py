@@ -105,11 +105,20 @@ class Policy:
 
 @dataclass(frozen=True)
 class JobRequest:
-    """What is sent to `/run` or `/runsync`."""
+    """What is sent to `/run` or `/runsync`.
+
+    Args:
+        payload: The worker's input.
+        webhook: Where RunPod posts the result.
+        policy: What is asked for besides.
+        s3_config: The bucket that the worker is to put files into, with its keys (API reference
+            4.2).
+    """
 
     payload: Mapping[str, JsonValue]
     webhook: str | None = None
     policy: Policy = field(default_factory=Policy)
+    s3_config: Mapping[str, JsonValue] | None = field(default=None, repr=False)
 
     def as_json(self) -> JsonObject:
         """Return the request body."""
@@ -118,6 +127,8 @@ class JobRequest:
             body["webhook"] = self.webhook
         if policy := self.policy.as_json():
             body["policy"] = policy
+        if self.s3_config is not None:
+            body["s3Config"] = dict(self.s3_config)
         return body
 
 

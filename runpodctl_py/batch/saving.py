@@ -8,24 +8,23 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from runpodctl_py.batch.row import RowResult
 from runpodctl_py.errors import SaveError
 from runpodctl_py.jobs.collect import Summary, cost_usd, judged, places_of, without_contents
 from runpodctl_py.jobs.ledger import KeptFile, State
-from runpodctl_py.jobs.naming import extension_in, safe_name
+from runpodctl_py.jobs.naming import safe_name
 from runpodctl_py.jobs.outputs import InlineFile, read_output
-from runpodctl_py.jobs.save import prepared, save_files
+from runpodctl_py.jobs.save import called, prepared, save_files
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from runpodctl_py.api.types import Job
     from runpodctl_py.jobs.landing import Taken
-    from runpodctl_py.jobs.outputs import FoundFile
     from runpodctl_py.jobs.save import Fetcher
     from runpodctl_py.jsontypes import JsonValue
 
@@ -102,10 +101,10 @@ class Saving:
             SaveError: The folder takes no files: what else comes would be lost, too.
         """
         reading = read_output(job.output)
-        files = _named(reading.files, attempt.name)
+        files = called(reading.files, attempt.name)
         error = judged(job, reading)
         if not files and _is_large(job.output):
-            files = [_whole_output(job.output, attempt.name)]
+            files = (_whole_output(job.output, attempt.name),)
         report = await save_files(
             files, self._directory, label=self._label, fetch=self._fetcher(), taken=self._taken
         )
@@ -147,14 +146,6 @@ def result_of(attempt: Attempt, summary: Summary) -> RowResult:
         attempts=attempt.number,
         is_whole=summary.is_whole,
     )
-
-
-def _named(files: Sequence[FoundFile], row: str) -> list[FoundFile]:
-    """Call a row's only file by the row, and several by the row and their own names."""
-    if len(files) == 1:
-        extension = extension_in(files[0].name)
-        return [replace(files[0], name=safe_name(f"{row}{extension}"))]
-    return [replace(each, name=safe_name(f"{row}-{each.name}")) for each in files]
 
 
 def _is_large(output: JsonValue) -> bool:

@@ -21,11 +21,11 @@ from runpodctl_py.batch.saving import Saving
 from runpodctl_py.batch.sending import Sending
 from runpodctl_py.batch.window import Window
 from runpodctl_py.batch.working import Tools
+from runpodctl_py.cli.buckets import link_fetcher
 from runpodctl_py.cli.prices import Terms, preset_price_usd, terms_of
 from runpodctl_py.clock import SystemClock
 from runpodctl_py.errors import RunpodctlError, UsageError
 from runpodctl_py.in_groups import InGroups
-from runpodctl_py.jobs.download import Downloader
 from runpodctl_py.jobs.ledger import Scribe
 from runpodctl_py.jobs.lost import LostJobs
 
@@ -90,7 +90,7 @@ async def opened_tools(  # noqa: PLR0917 - one of each.
     lines = await stack.enter_async_context(InGroups(partial(_appended, file)))
     endpoint = Serverless(transport, batch.endpoint_id)
     patience = Patience(clock, LOCAL_PATIENCE_S if settings.is_local else PATIENCE_S)
-    fetcher = partial(Downloader, client)
+    fetcher = partial(link_fetcher, client, settings)
     saving = Saving(batch.output_dir, batch.batch_id, fetcher, allowed.price_per_s_usd)
     saving.prepare()
     held = allowed.status.at_once - _FOR_OTHERS

@@ -7,7 +7,7 @@ call it; how a running job is drawn is `job_view.py`'s.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, NoReturn, Self
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NoReturn, Self
 from runpodctl_py.api.serverless import Serverless
 from runpodctl_py.api.transport import Transport, download_client
 from runpodctl_py.cli import result_view
+from runpodctl_py.cli.buckets import link_fetcher
 from runpodctl_py.cli.job_view import JobView, Place, job_view, queued_event
 from runpodctl_py.cli.prices import endpoint_price_usd, preset_price_usd
 from runpodctl_py.clock import SystemClock
@@ -29,19 +30,20 @@ from runpodctl_py.errors import (
     SaveError,
 )
 from runpodctl_py.jobs.collect import Submission, Summary, collect, cost_usd, judge
-from runpodctl_py.jobs.download import Downloader
-from runpodctl_py.jobs.follow import PATIENCE_S, Finished, Started, follow
-from runpodctl_py.jobs.ledger import Intent, Ledger, State, short_id
+from runpodctl_py.jobs.follow import PATIENCE_S, Event, Finished, Started, follow
+from runpodctl_py.jobs.ledger import BucketPlace, Intent, Ledger, State, short_id
 from runpodctl_py.jobs.notes import Directly, Notes, sent
 from runpodctl_py.jobs.save import check_folder
+from runpodctl_py.jobs.streaming import Piece, hearing, with_pieces
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping, Sequence
     from pathlib import Path
     from types import TracebackType
 
     from runpodctl_py.api.types import Job, JobRequest
     from runpodctl_py.cli.context import Context
-    from runpodctl_py.cli.options import Following
+    from runpodctl_py.cli.options import Following, Waiting
     from runpodctl_py.errors import LedgerError
     from runpodctl_py.jobs.ledger import Record
     from runpodctl_py.jsontypes import JsonValue
@@ -55,31 +57,45 @@ class Wish:
         preset: The preset it belongs to, by name.
         parent: The ledger's key of the job that it repeats.
         output_dir: Where files go, if not where the settings say.
+        output_name: What its file is called, without the extension, if not as the worker says.
         timeout_s: Stop waiting after this time.
         saves: Whether files are written.
         cancels_on_interrupt: Whether Ctrl-C cancels the job.
         is_verbose: Whether to show a failed job's traceback.
+        hears: Whether what it streams is told as it arrives.
     """
 
     preset: str | None = None
     parent: str | None = None
     output_dir: Path | None = None
+    output_name: str | None = None
     timeout_s: float | None = None
     saves: bool = True
     cancels_on_interrupt: bool = False
     is_verbose: bool = False
+    hears: bool = False
 
     @classmethod
-    def of(cls, asked: Following, preset: str | None) -> Self:
+    def of(cls, asked: Following, preset: str | None, *, hears: bool = False) -> Self:
         """Return what the command line's options ask for."""
+        waiting = cls.while_waiting(asked, preset)
+        return replace(waiting, output_dir=asked.output_dir, saves=not asked.no_save, hears=hears)
+
+    @classmethod
+    def while_waiting(cls, asked: Waiting, preset: str | None) -> Self:
+        """Return the same of a command that has a say of its own on files."""
         return cls(
             preset=preset,
-            output_dir=asked.output_dir,
             timeout_s=asked.timeout,
-            saves=not asked.no_save,
             cancels_on_interrupt=asked.cancel_on_interrupt,
             is_verbose=asked.verbose,
         )
+
+    def as_recorded(self, intent: Intent) -> Self:
+        """Return the same with what the job was sent with, where nothing else was said."""
+        if self.output_dir is not None:
+            return self
+        return replace(self, output_dir=intent.output_dir, output_name=intent.output_name)
 
 
 class Session:
@@ -105,6 +121,8 @@ class Session:
         self._clock = SystemClock()
         self._began_s = self._clock.now_s()
         self._price: asyncio.Task[float | None] | None = None
+        self._heard: list[JsonValue] = []
+        self._bucket: BucketPlace | None = None
         self._notes: Notes
 
     async def __aenter__(self) -> Self:
@@ -134,7 +152,7 @@ class Session:
         output.note()
         output.note(self._way_back(job_id))
 
-    async def send_and_follow(self, request: JobRequest, *, sync_wait_ms: int | None) -> None:
+    async def send_and_follow(self, request: JobRequest, *, sync_wait_ms: int | None) -> Summary:
         """Queue a job, follow it to its end, save its files and tell what came of it.
 
         Args:
@@ -152,7 +170,7 @@ class Session:
             job = await self._send(request, sync_wait_ms)
             view.submitted(job.job_id, self._place)
             finished = await self._until_final(view, job, was_seen=False)
-        await self._finish(finished, dict(request.payload), submitted_at)
+        return await self._finish(finished, view, dict(request.payload), submitted_at)
 
     async def watch(self, job_id: str) -> None:
         """Follow a job that was sent before, as `send_and_follow` does."""
@@ -162,7 +180,7 @@ class Session:
         with job_view(self._context.output, self._name) as view:
             view.submitted(job.job_id, self._place)
             finished = await self._until_final(view, job, was_seen=True)
-        await self._finish(finished, None, None)
+        await self._finish(finished, view, None, None)
 
     async def retried(self, record: Record) -> bool:
         """Have RunPod run a job once more under its id; tell whether it could."""
@@ -198,10 +216,13 @@ class Session:
             webhook=request.webhook,
             is_sync=sync_wait_ms is not None,
             output_dir=self._directory.absolute(),
+            output_name=self._wish.output_name,
+            bucket=_place_of(request.s3_config),
             parent=self._wish.parent,
         )
         send = partial(self._posted, request, sync_wait_ms)
         writer = Directly(self._context.ledger)
+        self._bucket = intent.bucket
         job, self._notes = await sent(writer, intent, send, self._not_noted)
         return job
 
@@ -225,6 +246,7 @@ class Session:
         def find(ledger: Ledger) -> str:
             key = ledger.adopt(context.place, endpoint_id, job, preset=self._wish.preset)
             ledger.claim(key)
+            self._bucket = ledger.record(key).intent.bucket
             return key
 
         notes = self._notes = await Notes.of(Directly(context.ledger), self._not_noted, find)
@@ -235,17 +257,11 @@ class Session:
 
     async def _until_final(self, view: JobView, job: Job, *, was_seen: bool) -> Finished:
         """Show a job until it is final; whatever ends this sooner says how to come back."""
-        timeout_s = self._wish.timeout_s
         try:
-            async for event in follow(
-                self._endpoint,
-                job,
-                self._clock,
-                timeout_s=timeout_s,
-                was_seen=was_seen,
-                # A local RunPod that is gone does not come back by waiting.
-                patience_s=0.0 if self._context.settings.is_local else PATIENCE_S,
-            ):
+            async for event in self._events(job, was_seen=was_seen):
+                if isinstance(event, Piece):
+                    view.hear(event.value)
+                    continue
                 view.show(event)
                 if isinstance(event, Started | Finished):
                     await self._notes.seen(event.job)
@@ -262,14 +278,48 @@ class Session:
             raise
         raise AssertionError  # pragma: no cover - following ends with Finished or raises
 
+    def _events(self, job: Job, *, was_seen: bool) -> AsyncIterator[Event | Piece]:
+        events = follow(
+            self._endpoint,
+            job,
+            self._clock,
+            timeout_s=self._wish.timeout_s,
+            was_seen=was_seen,
+            # A local RunPod that is gone does not come back by waiting.
+            patience_s=0.0 if self._context.settings.is_local else PATIENCE_S,
+        )
+        if not self._wish.hears:
+            return events
+        return hearing(events, self._endpoint, job.job_id, self._clock, self._keep)
+
+    async def _keep(self, pieces: Sequence[JsonValue]) -> None:
+        self._heard += pieces
+        await self._notes.heard(pieces)
+
+    async def _whole(self, job: Job) -> Job:
+        """Return an ended job with its output, also if its worker does not collect what it said."""
+        known = () if job.output else await self._notes.pieces()
+        # What we heard ourselves is as it came; what others heard is without secrets.
+        heard = known if len(known) > len(self._heard) else self._heard
+        return await with_pieces(self._endpoint, job, heard)
+
     async def _finish(
-        self, finished: Finished, payload: JsonValue, submitted_at: datetime | None
-    ) -> None:
+        self,
+        finished: Finished,
+        view: JobView,
+        payload: JsonValue,
+        submitted_at: datetime | None,
+    ) -> Summary:
         """Save a final job's files and tell what came of it."""
-        job = finished.job
+        job = await self._whole(finished.job)
         price = await self._known_price()
         submission = Submission(
-            self._place.endpoint_id, payload, self._place.preset, submitted_at, price
+            self._place.endpoint_id,
+            payload,
+            self._place.preset,
+            submitted_at,
+            price,
+            self._wish.output_name,
         )
         try:
             summary = await self._summary(job, submission)
@@ -281,22 +331,29 @@ class Session:
                 job_id=job.job_id,
             ) from None
         await self._notes.home(summary, is_wanted=self._wish.saves)
-        self._tell(summary, self._clock.now_s() - self._began_s)
+        self._tell(summary, self._clock.now_s() - self._began_s, has_told=view.has_told)
+        return summary
 
     async def _summary(self, job: Job, submission: Submission) -> Summary:
         if not self._wish.saves:
             cost = cost_usd(job, submission.price_per_s_usd)
             return Summary(job, error=judge(job), cost_usd=cost, output=job.output)
+        server = None if self._bucket is None else self._bucket.endpoint_url
         async with download_client() as client:
-            return await collect(job, submission, self._directory, Downloader(client))
+            fetcher = link_fetcher(client, self._context.settings, server)
+            return await collect(job, submission, self._directory, fetcher)
 
     @property
     def _directory(self) -> Path:
         return self._wish.output_dir or self._context.settings.output_folder
 
-    def _tell(self, summary: Summary, elapsed_s: float) -> None:
+    def _tell(self, summary: Summary, elapsed_s: float, *, has_told: bool) -> None:
         view = result_view.ResultView(
-            self._context, self._place.endpoint_id, saves=self._wish.saves, name=self._name
+            self._context,
+            self._place.endpoint_id,
+            saves=self._wish.saves,
+            name=self._name,
+            has_told=has_told,
         )
         view.show(summary, elapsed_s)
         error = summary.error
@@ -376,3 +433,15 @@ class Session:
             # Some API keys may use an endpoint and not read the account.
             return preset_price_usd(self._wish.preset)
         return self._price.result()
+
+
+def _place_of(s3_config: Mapping[str, JsonValue] | None) -> BucketPlace | None:
+    """Return which bucket a request names, without its keys."""
+    if s3_config is None:
+        return None
+    path = s3_config.get("objectPath")
+    return BucketPlace(
+        str(s3_config["bucketName"]),
+        str(s3_config["endpointUrl"]),
+        None if path is None else str(path),
+    )

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, Self
 
 from runpodctl_py.cli.output import Output, bytes_text, printable, seconds_text
+from runpodctl_py.cli.saying import Saying, how_far
 from runpodctl_py.jobs.follow import Event, Progressed, Queued, Started, Unchanged
+from runpodctl_py.jobs.progress import Progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,8 +23,7 @@ if TYPE_CHECKING:
     from rich.live import Live
 
     from runpodctl_py.api.types import Health
-    from runpodctl_py.jobs.progress import Progress
-    from runpodctl_py.jsontypes import JsonObject
+    from runpodctl_py.jsontypes import JsonObject, JsonValue
 
 #: Without a terminal, something is said at least this often: CI systems kill silent steps.
 HEARTBEAT_S = 15.0
@@ -66,6 +67,13 @@ class JobView(Protocol):
     def show(self, event: Event) -> None:
         """Show what happened."""
 
+    def hear(self, piece: JsonValue) -> None:
+        """Tell what the worker yielded."""
+
+    @property
+    def has_told(self) -> bool:
+        """Whether what it yielded was printed."""
+
 
 def queued_event(job_id: str, place: Place) -> JsonObject:
     """Return the first event of a stream; its keys are a promise to scripts."""
@@ -87,7 +95,7 @@ def job_view(output: Output, name: str | None = None) -> JobView:
     if output.as_json:
         return JsonJobView(output)
     if output.draws and name is None:
-        return TerminalJobView()
+        return TerminalJobView(output)
     return PlainJobView(output, name=name)
 
 
@@ -140,6 +148,8 @@ class _QuietExit:
 class JsonJobView(_QuietExit):
     """One JSON line per event; the final one is the caller's, who knows the files."""
 
+    has_told = False
+
     def __init__(self, output: Output) -> None:
         self._output = output
         self._job_id = ""
@@ -163,6 +173,10 @@ class JsonJobView(_QuietExit):
         elif isinstance(event, Progressed):
             self._output.event(self._progress(event.progress))
 
+    def hear(self, piece: JsonValue) -> None:
+        """Print a `piece` event."""
+        self._output.event({"event": "piece", "id": self._job_id, "output": piece})
+
     def _progress(self, progress: Progress) -> JsonObject:
         return {
             "event": "progress",
@@ -174,7 +188,7 @@ class JsonJobView(_QuietExit):
         }
 
 
-class PlainJobView(_QuietExit):
+class PlainJobView:
     """A plain line per event, and a heartbeat while nothing changes.
 
     Args:
@@ -190,6 +204,23 @@ class PlainJobView(_QuietExit):
         self._name = f"{name}  " if name else ""
         self._now_s = now_s
         self._said_s = now_s()
+        self._saying = Saying(output)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._saying.end()
+
+    @property
+    def has_told(self) -> bool:
+        """Whether what the worker yielded was printed."""
+        return self._saying.has_said
 
     def submitted(self, job_id: str, place: Place) -> None:
         """Say which job it is."""
@@ -211,15 +242,33 @@ class PlainJobView(_QuietExit):
             case _:
                 pass
 
+    def hear(self, piece: JsonValue) -> None:
+        """Print a piece as the text that it is; of others, say how far the worker is."""
+        if self._saying.hear(piece):
+            return
+        progress = how_far(piece)
+        if progress is not None:
+            self.show(Progressed(progress, 0.0))
+        else:
+            self._say("piece", f"{self._saying.pieces}, to be saved")
+
     def _say(self, word: str, rest: str) -> None:
         self._said_s = self._now_s()
         self._output.note(f"{self._name}{word:<10} {rest}")
 
 
 class TerminalJobView:
-    """One line that is drawn in place: a spinner, the state, the time, a bar."""
+    """One line that is drawn in place: a spinner, the state, the time, a bar.
 
-    def __init__(self, now_s: Callable[[], float] = time.monotonic) -> None:
+    Where text is printed on the same terminal, the line makes way for it.
+
+    Args:
+        output: Where the worker's text goes.
+        now_s: Seconds that never run backwards.
+    """
+
+    def __init__(self, output: Output, now_s: Callable[[], float] = time.monotonic) -> None:
+        self._saying = Saying(output, self._make_way)
         self._now_s = now_s
         self._began_s = now_s()
         self._event: Event | None = None
@@ -245,8 +294,14 @@ class TerminalJobView:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        self._saying.end()
         if self._live is not None:
             self._live.stop()
+
+    @property
+    def has_told(self) -> bool:
+        """Whether what the worker yielded was printed."""
+        return self._saying.has_said
 
     def submitted(self, job_id: str, place: Place) -> None:
         """Print which job it is, above the line."""
@@ -265,6 +320,16 @@ class TerminalJobView:
         elif isinstance(event, Queued):
             self._progress = None
         self._event = event
+
+    def hear(self, piece: JsonValue) -> None:
+        """Print a piece as the text that it is; of others, draw how far the worker is."""
+        if not self._saying.hear(piece):
+            counted = Progress(None, f"{self._saying.pieces} pieces", None, None, None)
+            self._progress = how_far(piece) or counted
+
+    def _make_way(self) -> None:
+        if self._live is not None and sys.stdout.isatty():
+            self._live.stop()
 
     def _line(self) -> RenderableType:
         from rich.spinner import Spinner

@@ -79,6 +79,29 @@ def watch(
 
 
 @app.command()
+def stream(
+    job: JobId,
+    *,
+    target: options.Target,
+    following: options.Following,
+    common: options.Common,
+) -> None:
+    """Print what a job yields as it arrives, and save its files when it has ended.
+
+    Text is printed as text; pieces of sound become one file. RunPod hands out each piece once:
+    what was printed before, here or elsewhere, does not come again. Workers whose handlers yield
+    nothing are followed as with watch.
+
+    Examples:
+      runpodctl-py stream 8f3c2a54
+      runpodctl-py stream 8f3c2a54 --json | jq -c 'select(.event == "piece").output'
+    """
+    from runpodctl_py.cli.watching import watch_all
+
+    watch_all([locate(job, target, common)], following, hears=True)
+
+
+@app.command()
 def cancel(
     jobs: Annotated[list[str], JOBS],
     *,

@@ -91,16 +91,60 @@ class Target:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Following:
-    """What a person wants of a job that is followed."""
+class Sending:
+    """What becomes of a job's request besides following it."""
+
+    detach: Annotated[
+        bool, typer.Option("--detach", "-d", help="Print the job's id and do not wait.")
+    ] = False
+    dry_run: DryRun = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bucket:
+    """Which bucket of the person's a worker is to put its results into."""
+
+    bucket: Annotated[
+        str | None,
+        typer.Option(
+            "--bucket",
+            metavar="NAME",
+            help="Have the worker put its files into this S3 bucket of yours.",
+        ),
+    ] = None
+    bucket_endpoint: Annotated[
+        str | None,
+        typer.Option(
+            "--bucket-endpoint",
+            metavar="URL",
+            help="Where the bucket is. Default: BUCKET_ENDPOINT_URL.",
+        ),
+    ] = None
+    bucket_path: Annotated[
+        str | None,
+        typer.Option(
+            "--bucket-path", metavar="PREFIX", help="What the names in the bucket begin with."
+        ),
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Waiting:
+    """What a person wants while a job is followed."""
 
     timeout: Timeout = None
-    output_dir: OutputDir = None
-    no_save: Annotated[
-        bool, typer.Option("--no-save", help="Print the output only; write no file.")
-    ] = False
     cancel_on_interrupt: Annotated[
         bool, typer.Option("--cancel-on-interrupt", help="Ctrl-C cancels instead of detaching.")
     ] = False
     verbose: Verbose = False
     quiet: Quiet = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Following(Waiting):
+    """What a person wants of a job that is followed, and of its files."""
+
+    output_dir: OutputDir = None
+    no_save: Annotated[
+        bool, typer.Option("--no-save", help="Print the output only; write no file.")
+    ] = False

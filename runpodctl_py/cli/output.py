@@ -110,11 +110,15 @@ class Output:
         """Print what was asked for, as text."""
         _write(printable(text), sys.stdout)
 
+    def text(self, text: str) -> None:
+        """Print a part of what was asked for, as it comes; nobody ends the line but the text."""
+        _write(printable(text), sys.stdout, end="")
+
     def document(self, value: JsonValue) -> None:
         """Print what was asked for, as one JSON document."""
         _write(_json_text(value, indent=2), sys.stdout)
 
-    def event(self, event: JsonObject) -> None:
+    def event(self, event: JsonValue) -> None:
         """Print one JSON line of a stream."""
         _print_json(event, sys.stdout)
 
@@ -206,10 +210,10 @@ def _print_json(value: JsonValue, stream: TextIO) -> None:
     _write(_json_text(value), stream)
 
 
-def _write(text: str, stream: TextIO) -> None:
+def _write(text: str, stream: TextIO, end: str = "\n") -> None:
     """Write a line. If nobody reads any more (`| head`), the work goes on: files are saved."""
     try:
-        print(text, file=stream, flush=True)
+        print(text, end=end, file=stream, flush=True)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
     except OSError as exc:

@@ -95,6 +95,8 @@ def whole_document(ledger: Ledger, record: Record) -> JsonObject:
         "webhook": record.intent.webhook,
         "sync": record.intent.is_sync,
         "output_dir": str(record.intent.output_dir) if record.intent.output_dir else None,
+        "output_name": record.intent.output_name,
+        "bucket": None if record.intent.bucket is None else asdict(record.intent.bucket),
         "input": ledger.payload(record.key),
         "input_is_whole": record.is_payload_whole,
         "output": ledger.output(record.key),

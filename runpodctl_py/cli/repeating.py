@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from runpodctl_py.api.types import JobRequest
     from runpodctl_py.cli.following import Wish
     from runpodctl_py.jobs.ledger import Record
+    from runpodctl_py.settings import Settings
 
 _ONCE_MORE = "Send it once more all the same (it costs again):  runpodctl-py jobs retry {} --force"
 
@@ -54,16 +55,15 @@ def retry(
     _refuse_without(force, record)
     what = f"Job {record.short_id}"
     where = placed(record.intent.place, what, common, load_settings(common))
-    wish = Wish.of(following, record.intent.preset)
-    if wish.output_dir is None:
-        wish = replace(wish, output_dir=record.intent.output_dir)
+    wish = Wish.of(following, record.intent.preset).as_recorded(record.intent)
     with opened(where, is_quiet=following.quiet) as context:
         if detach and context.stops_local:
             raise UsageError(
                 "The local RunPod would stop with this command, and the job with it",
                 hint="Start one that stays:  runpodctl-py local up --detach",
             )
-        run(_repeat(context, record, _request(record, payload), wish, detach=detach))
+        request = _request(record, payload, context.settings)
+        run(_repeat(context, record, request, wish, detach=detach))
 
 
 def _refuse_without(force: bool, record: Record) -> None:  # noqa: FBT001 # the flag as it was given
@@ -87,13 +87,27 @@ def _refuse_without(force: bool, record: Record) -> None:  # noqa: FBT001 # the 
         )
 
 
-def _request(record: Record, payload: object) -> JobRequest | None:
-    """Return what is to be sent anew; None if we do not have all of it."""
+def _request(record: Record, payload: object, settings: Settings) -> JobRequest | None:
+    """Return what is to be sent anew; None if we do not have all of it.
+
+    Raises:
+        UsageError: Its files are to go into a bucket whose keys are not set (any more).
+    """
     from runpodctl_py.api.types import JobRequest
+    from runpodctl_py.cli.buckets import bucket_of
 
     if not record.is_payload_whole or not isinstance(payload, dict):
         return None
-    return JobRequest(payload, record.intent.webhook, record.intent.policy)
+    intent, s3_config = record.intent, None
+    if intent.bucket is not None:
+        named = options.Bucket(
+            bucket=intent.bucket.name,
+            bucket_endpoint=intent.bucket.endpoint_url,
+            bucket_path=intent.bucket.path,
+        )
+        bucket = bucket_of(named, settings)
+        s3_config = None if bucket is None else bucket.s3_config()
+    return JobRequest(payload, intent.webhook, intent.policy, s3_config)
 
 
 async def _repeat(

@@ -25,16 +25,24 @@ class ResultView:
         endpoint_id: Where it ran.
         saves: Whether files were to be written.
         name: What the last line begins with, where several jobs are shown.
+        has_told: Whether the text of its output was told while it was made.
     """
 
     def __init__(
-        self, context: Context, endpoint_id: str, *, saves: bool, name: str | None = None
+        self,
+        context: Context,
+        endpoint_id: str,
+        *,
+        saves: bool,
+        name: str | None = None,
+        has_told: bool = False,
     ) -> None:
         self._output = context.output
         self._is_local = context.settings.is_local
         self._endpoint_id = endpoint_id
         self._saves = saves
         self._name = name
+        self._has_told = has_told
 
     def show(self, summary: Summary, elapsed_s: float) -> None:
         """Show it, in the form that fits the surroundings."""
@@ -45,7 +53,8 @@ class ResultView:
             self._output.warn(warning)
         if self._saves:
             self._show_files(summary)
-        if not summary.files and (summary.error is None or not self._saves):
+        wants_output = not summary.files and not self._has_told
+        if wants_output and (summary.error is None or not self._saves):
             self._show_output(summary)
         self._show_times(summary, elapsed_s)
 

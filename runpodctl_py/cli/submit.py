@@ -8,23 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from runpodctl_py.cli import options
-from runpodctl_py.cli.context import Context, endpoint_id, opened, run
+from runpodctl_py.cli.context import opened, run
 from runpodctl_py.cli.house_style import App
 from runpodctl_py.cli.payload import read_payload, read_settings, read_text
 from runpodctl_py.errors import UsageError
-from runpodctl_py.gpus import price_per_s_usd
 
 if TYPE_CHECKING:
-    from runpodctl_py.api.types import JobRequest
-    from runpodctl_py.cli.following import Wish
     from runpodctl_py.jsontypes import JsonObject
     from runpodctl_py.presets.model import Preset
 
 app = App()
-
-#: How long `/runsync` holds at first; an unfinished job is followed from there. RunPod's own 90 s
-#: would show neither a state nor progress meanwhile.
-_SYNC_WAIT_MS = 10_000
 
 
 class Task(StrEnum):
@@ -79,9 +72,6 @@ def submit(
         str | None,
         typer.Option("--payload", metavar="FILE|-", help="A JSON file with the whole input."),
     ] = None,
-    detach: Annotated[
-        bool, typer.Option("--detach", "-d", help="Print the job's id and do not wait.")
-    ] = False,
     sync: Annotated[
         bool, typer.Option("--sync", help="Use /runsync: up to 20 MB, kept for a minute only.")
     ] = False,
@@ -111,7 +101,11 @@ def submit(
     low_priority: Annotated[
         bool, typer.Option("--low-priority", help="Do not start a worker for this job.")
     ] = False,
-    dry_run: options.DryRun = False,
+    stream: Annotated[
+        bool, typer.Option("--stream", help="Print what the worker yields as it arrives.")
+    ] = False,
+    sending: options.Sending,
+    bucket: options.Bucket,
     following: options.Following,
     common: options.Common,
 ) -> None:
@@ -122,19 +116,29 @@ def submit(
       runpodctl-py submit --preset chatterbox --set text="Hello there"
       runpodctl-py submit --endpoint i02xupws21hp6i --payload input.json --json
       cat numbers.csv | runpodctl-py submit --task data_analysis - --local
+      runpodctl-py submit --preset vllm --set prompt="Why is the sky blue?" --stream
 
     Without --task or --preset, the input goes to --endpoint or RUNPOD_ENDPOINT_ID as it is.
     """
-    how = _How(target.endpoint, detach=detach, sync=sync, dry_run=dry_run)
+    ways = {"--detach": sending.detach, "--sync": sync, "--stream": stream}
+    if len(given := [name for name, is_given in ways.items() if is_given]) > 1:
+        raise UsageError(f"{' and '.join(given)} exclude each other")
     task_input = _task_input(task, stdin, text, input_file, duration, output_format)
     chosen = _preset(task, target.preset)
     job_input = _job_input(chosen, task_input, payload, setting or [])
     # Not before: a usage error should not have to wait for the HTTP client to be loaded.
-    from runpodctl_py.api.types import JobRequest, Policy
+    from runpodctl_py.api.types import Policy
     from runpodctl_py.cli.following import Wish
+    from runpodctl_py.cli.sending import Order, send
 
-    request = JobRequest(
-        job_input,
+    order = Order(
+        payload=job_input,
+        preset=chosen,
+        endpoint=target.endpoint,
+        wish=Wish.of(following, chosen.name if chosen else None, hears=stream),
+        sending=sending,
+        bucket=bucket,
+        is_sync=sync,
         webhook=webhook,
         policy=Policy(
             None if execution_timeout is None else execution_timeout * 1000,
@@ -142,82 +146,8 @@ def submit(
             low_priority,
         ),
     )
-    wish = Wish.of(following, chosen.name if chosen else None)
     with opened(common, is_quiet=following.quiet) as context:
-        run(how.send(context, chosen, request, wish))
-
-
-class _How:
-    """How a request is sent."""
-
-    def __init__(self, endpoint: str | None, *, detach: bool, sync: bool, dry_run: bool) -> None:
-        if detach and sync:
-            raise UsageError("--detach and --sync exclude each other")
-        self._endpoint = endpoint
-        self._detach = detach
-        self._sync = sync
-        self._dry_run = dry_run
-
-    async def send(
-        self, context: Context, preset: Preset | None, request: JobRequest, wish: Wish
-    ) -> None:
-        """Find the endpoint, send the job, and do with it what was asked for."""
-        from runpodctl_py.api.serverless import RUN_LIMIT_BYTES, RUNSYNC_LIMIT_BYTES, check_size
-        from runpodctl_py.cli.following import Session
-
-        operation = "/runsync" if self._sync else "/run"
-        limit = RUNSYNC_LIMIT_BYTES if self._sync else RUN_LIMIT_BYTES
-        check_size(request.as_json(), limit, operation)
-        if self._detach and context.stops_local:
-            raise UsageError(
-                "The local RunPod would stop with this command, and the job with it",
-                hint="Start one that stays:  runpodctl-py local up --detach",
-            )
-        where = await self._find_endpoint(context, preset)
-        if self._dry_run:
-            _show_dry_run(context, where, operation, request, preset)
-            return
-        async with Session(context, where, wish) as session:
-            if self._detach:
-                await session.send_and_leave(request)
-            else:
-                wait_ms = _SYNC_WAIT_MS if self._sync else None
-                await session.send_and_follow(request, sync_wait_ms=wait_ms)
-
-    async def _find_endpoint(self, context: Context, preset: Preset | None) -> str:
-        if context.settings.is_local and preset is not None and not self._endpoint:
-            from runpodctl_py.cli.local_endpoint import ready_endpoint
-
-            return await ready_endpoint(context, preset, dry_run=self._dry_run)
-        return endpoint_id(context.settings, self._endpoint, preset)
-
-
-def _show_dry_run(
-    context: Context,
-    endpoint_id: str,
-    operation: str,
-    request: JobRequest,
-    preset: Preset | None,
-) -> None:
-    """Print the exact request and what a worker costs per hour; send nothing."""
-    settings = context.settings
-    price = (
-        None if preset is None else price_per_s_usd(preset.endpoint.gpu, preset.endpoint.gpu_count)
-    )
-    if settings.is_local:
-        price = 0.0
-    context.output.document(
-        {
-            "dry_run": True,
-            "request": {
-                "method": "POST",
-                "url": f"{settings.endpoint_base_url}/{endpoint_id}{operation}",
-                "body": request.as_json(),
-            },
-            "price_per_hour_usd": None if price is None else round(price * 3600, 6),
-        }
-    )
-    context.output.note("Nothing was sent.")
+        run(send(context, order))
 
 
 def _preset(task: Task | None, name: str | None) -> Preset | None:

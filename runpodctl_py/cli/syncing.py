@@ -134,7 +134,7 @@ async def _bring(
     """Ask one RunPod for some jobs, several at once, and save what they returned."""
     from runpodctl_py.api.serverless import Serverless
     from runpodctl_py.api.transport import Transport, download_client
-    from runpodctl_py.jobs.download import Downloader
+    from runpodctl_py.cli.buckets import link_fetcher
     from runpodctl_py.jobs.sync import Syncing
 
     settings, ledger = context.settings, context.ledger
@@ -144,14 +144,14 @@ async def _bring(
         download_client() as client,
     ):
         endpoints = {
-            each: Syncing(
+            (each, server): Syncing(
                 ledger,
                 Serverless(transport, each),
                 output_dir or settings.output_folder,
-                partial(Downloader, client),
+                partial(link_fetcher, client, settings, server),
                 is_directory_meant=output_dir is not None,
             )
-            for each in {record.intent.endpoint_id for record in records}
+            for each, server in set(map(_where, records))
         }
 
         async def bring(record: Record) -> None:
@@ -161,7 +161,7 @@ async def _bring(
             try:
                 # It may have been in other hands until now.
                 current = ledger.record(record.key)
-                report.came(await endpoints[record.intent.endpoint_id].bring(current))
+                report.came(await endpoints[_where(record)].bring(current))
             finally:
                 ledger.let_go(record.key)
 
@@ -185,6 +185,12 @@ async def _bring(
         async with asyncio.TaskGroup() as tasks:
             for record in records:
                 tasks.create_task(attempt(record))
+
+
+def _where(record: Record) -> tuple[str, str | None]:
+    """Return the endpoint that a job ran on, and the server of its bucket if it named one."""
+    bucket = record.intent.bucket
+    return record.intent.endpoint_id, None if bucket is None else bucket.endpoint_url
 
 
 def _concerns_all(error: RunpodctlError) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import ExitStack
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from runpodctl_py.cli.context import Context, opened, run
@@ -51,8 +50,13 @@ def unsettled(target: Target, common: Common) -> list[Located]:
     return found
 
 
-def watch_all(jobs: Sequence[Located], following: Following) -> None:
+def watch_all(jobs: Sequence[Located], following: Following, *, hears: bool = False) -> None:
     """Follow jobs to their end and save their files.
+
+    Args:
+        jobs: Which.
+        following: What is wanted of them.
+        hears: Whether what a single one streams is told as it arrives.
 
     Raises:
         RunpodctlError: The first that was no success, in the order in which they were named.
@@ -63,19 +67,24 @@ def watch_all(jobs: Sequence[Located], following: Following) -> None:
             for common in dict.fromkeys(each.common for each in jobs)
         }
         if len(jobs) == 1:
-            run(_watch(contexts[jobs[0].common], jobs[0], following))
+            run(_watch(contexts[jobs[0].common], jobs[0], following, hears=hears))
         else:
             run(_watch_together(contexts, jobs, following))
 
 
 async def _watch(
-    context: Context, job: Located, following: Following, name: str | None = None
+    context: Context,
+    job: Located,
+    following: Following,
+    name: str | None = None,
+    *,
+    hears: bool = False,
 ) -> None:
     from runpodctl_py.cli.following import Session, Wish
 
-    wish, record = Wish.of(following, job.preset), job.record
-    if record is not None and wish.output_dir is None:
-        wish = replace(wish, output_dir=record.intent.output_dir)
+    wish, record = Wish.of(following, job.preset, hears=hears), job.record
+    if record is not None:
+        wish = wish.as_recorded(record.intent)
     async with Session(context, job.endpoint_id(context), wish, name) as session:
         try:
             await session.watch(job.job_id)

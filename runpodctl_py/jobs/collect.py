@@ -20,7 +20,7 @@ from runpodctl_py.errors import (
 )
 from runpodctl_py.jobs.manifest import Manifest, write_manifest
 from runpodctl_py.jobs.outputs import read_output
-from runpodctl_py.jobs.save import SavedFile, save_files
+from runpodctl_py.jobs.save import SavedFile, called, save_files
 from runpodctl_py.jobs.tree import ancestors, walk, where
 from runpodctl_py.jobs.words import readable_text, worker_error
 
@@ -44,6 +44,8 @@ class Submission:
         preset: The preset's name, if it was one's.
         submitted_at: When we sent it, if we did.
         price_per_s_usd: What a second of its worker costs, if we know.
+        output_name: What its file is to be called, without the extension; then there is no
+            manifest beside it.
     """
 
     endpoint_id: str
@@ -51,6 +53,7 @@ class Submission:
     preset: str | None = None
     submitted_at: datetime | None = None
     price_per_s_usd: float | None = None
+    output_name: str | None = None
 
 
 @dataclass(frozen=True)
@@ -95,7 +98,10 @@ async def collect(
     Files of a job that failed are saved, too: some workers return what they had.
     """
     reading = read_output(job.output)
-    report = await save_files(reading.files, directory, label=job.job_id, fetch=fetch)
+    files = reading.files
+    if submission.output_name is not None:
+        files = called(files, submission.output_name)
+    report = await save_files(files, directory, label=job.job_id, fetch=fetch)
     warnings = [*reading.warnings, *report.warnings]
     cost = cost_usd(job, submission.price_per_s_usd)
     error = judged(job, reading)
@@ -120,14 +126,17 @@ async def collect(
         warnings=tuple(warnings),
         error=error.message if error else None,
     )
-    manifest = None
-    try:
-        manifest = write_manifest(directory, note)
-    except SaveError as exc:
-        if error is None:
-            error = exc
-        else:
-            warnings.append(exc.message)
+    manifest, has_manifest = None, True
+    # Who names a file wants that file there and nothing else; the ledger has the rest.
+    if submission.output_name is None:
+        try:
+            manifest = write_manifest(directory, note)
+        except SaveError as exc:
+            has_manifest = False
+            if error is None:
+                error = exc
+            else:
+                warnings.append(exc.message)
     return Summary(
         job,
         report.files,
@@ -137,7 +146,7 @@ async def collect(
         cost,
         text=None if reading.files else readable_text(job.output),
         output=without_contents(job.output, places_of(report.files)),
-        is_whole=not report.problems and manifest is not None,
+        is_whole=not report.problems and has_manifest,
     )
 
 

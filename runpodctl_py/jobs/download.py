@@ -21,6 +21,7 @@ from runpodctl_py.errors import (
     SaveError,
     ServerError,
 )
+from runpodctl_py.jobs.allowance import Allowance
 from runpodctl_py.jobs.naming import name_in_disposition
 from runpodctl_py.jobs.save import Fetched
 
@@ -33,7 +34,6 @@ _MOST_REDIRECTS = 5
 _GONE = frozenset({401, 403, 404, 410})
 _TOO_MANY_REQUESTS = 429
 _LARGEST_PORT = 65535
-_GIB = 1024**3
 _CHUNK_BYTES = 256 * 1024
 _TIMEOUT_S = 30.0
 _TOTAL_TIMEOUT_S = 3600.0
@@ -46,9 +46,7 @@ class Downloader:
     Args:
         client: How to connect; it must carry no authorisation, because it talks to hosts that a
             worker chose.
-        max_bytes: The largest file to accept.
-        max_total_bytes: How much to receive for the whole job, tries that failed included.
-        max_files: How many links of the job to follow.
+        allowance: How much the job's links may bring; a new one by itself.
         timeout_s: How long to wait for a connection, and for each piece of an answer.
         total_timeout_s: How long one file may take in all, its retries included.
         retry: How often to try; a file is always fetched from its beginning.
@@ -61,9 +59,7 @@ class Downloader:
         self,
         client: httpx.AsyncClient,
         *,
-        max_bytes: int = 2 * _GIB,
-        max_total_bytes: int = 8 * _GIB,
-        max_files: int = 10_000,
+        allowance: Allowance | None = None,
         timeout_s: float = _TIMEOUT_S,
         total_timeout_s: float = _TOTAL_TIMEOUT_S,
         retry: RetryPolicy = _TWO_MORE_TRIES,
@@ -71,14 +67,10 @@ class Downloader:
         if client.auth is not None or "authorization" in client.headers:
             raise ValueError("a client with authorisation must not be used for downloads")
         self._client = client
-        self._max_bytes = max_bytes
-        self._max_total_bytes = max_total_bytes
-        self._max_files = max_files
+        self._allowance = allowance or Allowance()
         self._timeout_s = timeout_s
         self._total_timeout_s = total_timeout_s
         self._retry = retry
-        self._total_bytes = 0
-        self._files = 0
 
     async def fetch(self, url: str, sink: Sink) -> Fetched:
         """Write the whole content of a URL to a sink.
@@ -95,9 +87,7 @@ class Downloader:
             NetworkError: The host cannot be reached or stopped sending.
             OSError: The sink cannot take it.
         """
-        self._files += 1
-        if self._files > self._max_files:
-            raise SaveError(f"not downloaded: the limit is {self._max_files} links per job")
+        self._allowance.begin_file()
 
         async def attempt() -> Fetched:
             sink.restart()
@@ -115,7 +105,7 @@ class Downloader:
         """Fetch a URL once, following its redirects."""
         target = _checked(url)
         # What is used up needs no request to be refused.
-        self._check_size(target, 0, 1)
+        self._allowance.check(shown_url(target), 0, 1)
         for _ in range(_MOST_REDIRECTS + 1):
             with _translated(target):
                 async with self._opened(target) as response:
@@ -142,34 +132,21 @@ class Downloader:
     async def _received(self, response: httpx.Response, sink: Sink) -> Fetched:
         if not response.is_success:
             raise _refusal(response)
+        shown = shown_url(response.url)
         announced = response.headers.get("content-length", "")
         if announced.isdecimal():
-            self._check_size(response.url, 0, int(announced))
+            self._allowance.check(shown, 0, int(announced))
         received_bytes = 0
         async for chunk in response.aiter_bytes(_CHUNK_BYTES):
-            self._check_size(response.url, received_bytes, len(chunk))
+            self._allowance.check(shown, received_bytes, len(chunk))
             received_bytes += len(chunk)
-            self._total_bytes += len(chunk)
+            self._allowance.take(len(chunk))
             sink.write(chunk)
         disposition = response.headers.get("content-disposition")
         return Fetched(
             name=name_in_disposition(disposition) if disposition else None,
             content_type=_essence(response.headers.get("content-type")),
         )
-
-    def _check_size(self, url: httpx.URL, received_bytes: int, more_bytes: int) -> None:
-        """Refuse what would go over a limit.
-
-        Raises:
-            SaveError: One of the two limits; the message says which.
-        """
-        if received_bytes + more_bytes > self._max_bytes:
-            raise SaveError(f"{shown_url(url)} is larger than the limit of {self._max_bytes} bytes")
-        if self._total_bytes + more_bytes > self._max_total_bytes:
-            raise SaveError(
-                f"{shown_url(url)} goes over the limit of {self._max_total_bytes} bytes "
-                "for all downloads of a job"
-            )
 
 
 def shown_url(url: httpx.URL | str) -> str:

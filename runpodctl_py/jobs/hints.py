@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from runpodctl_py.jobs import decoding
 from runpodctl_py.jobs.content_types import extension_of, is_result
-from runpodctl_py.jobs.naming import extension_in, key_words, name_in_url, singular
+from runpodctl_py.jobs.links import name_in_link
+from runpodctl_py.jobs.naming import extension_in, key_words, singular
 from runpodctl_py.jobs.tree import nearest_key, nearest_object
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ class Hints:
             or self.is_stored
             or _LINK_KEY.search(self.key) is not None
             or not _LINK_WORDS.isdisjoint(map(singular, words))
-            or is_result(extension_in(name_in_url(url)))
+            or is_result(extension_in(name_in_link(url)))
         )
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 MASK = "***"
 _DEEPEST = 50
 _SECRET_KEY = re.compile(
-    r"secret|passw(or)?d|passphrase|apikey|accesskey|privatekey|authorization|credential|bearer"
+    r"secret|passw(or)?d|passphrase|apikey|access(?:key|id)|privatekey|authorization|credential|bearer"
 )
 _SECRET_LAST_WORDS = frozenset({"token", "passwd", "pwd", "pass", "auth", "cookie", "cookies"})
 # RunPod, Hugging Face, OpenAI and its likes, GitHub, AWS.

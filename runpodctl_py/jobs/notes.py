@@ -19,11 +19,12 @@ from runpodctl_py.errors import (
 from runpodctl_py.jobs.ledger import Home, KeptFile, Ledger
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
     from runpodctl_py.api.types import Job
     from runpodctl_py.jobs.collect import Summary
     from runpodctl_py.jobs.ledger import Intent
+    from runpodctl_py.jsontypes import JsonValue
 
     Tell = Callable[[LedgerError], None]
 
@@ -81,6 +82,16 @@ class Notes:
     async def seen(self, job: Job) -> None:
         """Note how RunPod says that it stands."""
         await self.attempt(lambda ledger: ledger.seen(self.key, job))
+
+    async def heard(self, pieces: Sequence[JsonValue]) -> None:
+        """Note what it has streamed."""
+        await self.attempt(lambda ledger: ledger.heard(self.key, pieces))
+
+    async def pieces(self) -> tuple[JsonValue, ...]:
+        """Return what it has streamed so far, also to others; nothing if the ledger fails."""
+        found: list[JsonValue] = []
+        await self.attempt(lambda ledger: found.extend(ledger.pieces(self.key)))
+        return tuple(found)
 
     async def expired(self) -> None:
         """Note that RunPod does not know it any more."""

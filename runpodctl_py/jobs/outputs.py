@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from runpodctl_py.jobs import decoding
 from runpodctl_py.jobs.content_types import sniff
 from runpodctl_py.jobs.hints import Hints, hints_for, says_base64
+from runpodctl_py.jobs.links import is_web_link, read_s3_link
 from runpodctl_py.jobs.proposals import Sighting, proposed_names
 from runpodctl_py.jobs.tree import Node, ancestors, walk, where
 from runpodctl_py.jobs.words import failure_at, is_failed
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from runpodctl_py.jobs.content_types import Kind
     from runpodctl_py.jsontypes import JsonValue
 
-_LINK = re.compile(r"https?://[^\s/?#@]+(?:[/?#]\S*)?", re.IGNORECASE)
-_LONGEST_LINK = 8192
 _WORKER_PATH = re.compile(
     r"(?:/|[A-Za-z]:\\)[^\r\n\x00]*\.\w{1,11}"
     r"|/(?:tmp|comfyui|workspace|runpod-volume|app|data|outputs?)/[^\r\n\x00]+"
@@ -71,7 +70,8 @@ class LinkedFile:
         name: A safe name to save it under. Without an extension, it gives way to what the server
             calls the file.
         where: The path to it in the output.
-        url: Its http or https URL. A presigned one is a secret: show it without its query.
+        url: Its http or https URL, or `s3://BUCKET/KEY`. A presigned one is a secret: show it
+            without its query.
         content_type: As the worker declares it, if it does.
         size_bytes: The size that the worker declares, if it does.
         also_at: The other paths in the output at which the same file stands.
@@ -155,14 +155,13 @@ class _Reader:
             return
         if uri := decoding.read_data_uri(text):
             self._take_data_uri(node, uri)
-        elif _is_link(text):
-            self._take_link(node, text)
+        elif is_web_link(text):
+            self._took_link(node, text)
+        elif read_s3_link(text) and self._took_link(node, text):
+            return
         # Before the test for paths: base64 of a JPEG begins with /9j/.
         elif not self._took_base64(node, text) and _is_worker_path(node, text):
-            self.warnings.append(
-                f"{where(node)} is a path on the worker ({text}): the file stayed there; "
-                "let the worker return it as base64, or upload it to a bucket"
-            )
+            self.warnings.append(_out_of_reach(node, text))
 
     def sightings(self) -> list[Sighting]:
         """Return what was found, with the chunks of each stream of samples joined to one file."""
@@ -192,10 +191,13 @@ class _Reader:
         hints = hints_for(node).declaring(uri.content_type)
         self._take(Sighting(node, where(node), hints, uri.content, sniff(uri.content)))
 
-    def _take_link(self, node: Node, url: str) -> None:
+    def _took_link(self, node: Node, url: str) -> bool:
+        """Take a link if it is one to a result."""
         hints = hints_for(node)
-        if hints.may_link(url) and not _is_failure_message(node):
+        is_result = hints.may_link(url) and not _is_failure_message(node)
+        if is_result:
             self._take(Sighting(node, where(node), hints, url=url))
+        return is_result
 
     def _took_base64(self, node: Node, text: str) -> bool:
         """Take the string if it is a file in base64; False if it is something else."""
@@ -259,14 +261,23 @@ class _Reader:
             self._repeats.setdefault(id(first), []).append(sighting.where)
 
 
-def _is_link(text: str) -> bool:
-    return len(text) <= _LONGEST_LINK and _LINK.fullmatch(text) is not None
-
-
 def _is_worker_path(node: Node, text: str) -> bool:
     if len(text) > _LONGEST_PATH or not _WORKER_PATH.fullmatch(text):
         return False
     return not hints_for(node).is_name
+
+
+def _out_of_reach(node: Node, text: str) -> str:
+    """Say why what a path names cannot be had."""
+    if text[:5].lower() == "s3://":
+        return (
+            f"{where(node)} is a place in a bucket ({text}) that does not look like a result: "
+            "it was not fetched"
+        )
+    return (
+        f"{where(node)} is a path on the worker ({text}): the file stayed there; "
+        "let the worker return it as base64, or upload it to a bucket"
+    )
 
 
 def _is_failure_message(node: Node) -> bool:

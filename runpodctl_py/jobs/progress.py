@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from runpodctl_py.jsontypes import JsonValue
 
 _LONGEST_TEXT = 200
+_NODE_ID = re.compile(r"[0-9:]+")
 _TEXT_KEYS = ("current_step", "message", "stage", "status", "step_name", "text")
 
 
@@ -62,8 +64,7 @@ def _from_text(update: str) -> Progress | None:
 
 
 def _from_object(update: dict[str, JsonValue], raw: JsonValue) -> Progress | None:
-    if isinstance(data := update.get("data"), dict) and {"value", "max"} <= data.keys():
-        update = {"step": data["value"], "total_steps": data["max"], "message": data.get("node")}
+    update = _unwrapped(update)
     step = _number(update.get("step", update.get("value")))
     total = _number(update.get("total_steps", update.get("max")))
     percent = _number(update.get("progress", update.get("percent")))
@@ -81,6 +82,39 @@ def _from_object(update: dict[str, JsonValue], raw: JsonValue) -> Progress | Non
         None if total is None else int(total),
         raw,
     )
+
+
+def _unwrapped(update: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    """Return a ComfyUI worker's update in the form of all the others (workers reference C)."""
+    data = update.get("data")
+    if isinstance(data, dict):
+        # ComfyUI's own websocket message.
+        if isinstance(nodes := data.get("nodes"), dict):
+            return _sum_of(nodes)
+        if data.keys() & {"node", "value", "exception_message"}:
+            message = _one_line(data.get("exception_message")) or _node_text(data.get("node"))
+            return {"step": data.get("value"), "total_steps": data.get("max"), "message": message}
+    if _number(update.get("max")) and not update.keys() & {"step", "value"}:
+        # A step of that many, although it is called progress.
+        rest = {key: value for key, value in update.items() if key not in {"progress", "max"}}
+        return {**rest, "step": update.get("progress"), "total_steps": update["max"]}
+    return update
+
+
+def _sum_of(nodes: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    """Return how far all of ComfyUI's nodes are together, and which of them is at work."""
+    states = [each for each in nodes.values() if isinstance(each, dict)]
+    running = next((each for each in states if each.get("state") == "running"), {})
+    return {
+        "step": sum(_number(each.get("value")) or 0 for each in states),
+        "total_steps": sum(_number(each.get("max")) or 0 for each in states),
+        "message": _node_text(running.get("node_id")),
+    }
+
+
+def _node_text(node: JsonValue) -> str | None:
+    text = _one_line(node)
+    return f"node {text}" if text and _NODE_ID.fullmatch(text) else text
 
 
 def _number(value: JsonValue) -> float | None:

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from runpodctl_py.jobs.content_types import contradicts
-from runpodctl_py.jobs.naming import extension_in, key_words, name_in_url, safe_name, singular
+from runpodctl_py.jobs.links import name_in_link
+from runpodctl_py.jobs.naming import extension_in, key_words, safe_name, singular
 from runpodctl_py.jobs.tree import Node, ancestors, nearest_index, nearest_object
 
 if TYPE_CHECKING:
@@ -131,7 +132,7 @@ def _said_name(sighting: Sighting, *, is_owner: bool) -> str | None:
     if is_owner and sighting.hints.filename:
         name = safe_name(sighting.hints.filename)
         return name if extension_in(name) else f"{name}{_extension(sighting)}"
-    name = name_in_url(sighting.url) if sighting.url else ""
+    name = name_in_link(sighting.url) if sighting.url else ""
     return name if extension_in(name) else None
 
 

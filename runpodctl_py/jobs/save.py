@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from runpodctl_py.errors import RunpodctlError, SaveError, UsageError
@@ -167,6 +167,19 @@ async def save_files(
     return SaveReport(
         tuple(saver.saved), tuple(saver.problems), tuple(saver.warnings), saver.folder_problem
     )
+
+
+def called(files: Sequence[FoundFile], name: str) -> tuple[FoundFile, ...]:
+    """Call a job's only file by a name, and several by it and their own names.
+
+    Args:
+        files: What `outputs.read_output` found.
+        name: Without an extension, which each file keeps.
+    """
+    if len(files) == 1:
+        extension = extension_in(files[0].name)
+        return (replace(files[0], name=safe_name(f"{name}{extension}")),)
+    return tuple(replace(each, name=safe_name(f"{name}-{each.name}")) for each in files)
 
 
 def check_folder(directory: Path) -> None:

@@ -15,6 +15,7 @@ from runpodctl_py.errors import NotFoundError
 from runpodctl_py.jobs.collect import Submission, collect
 from runpodctl_py.jobs.lost import LostJobs
 from runpodctl_py.jobs.notes import home_of
+from runpodctl_py.jobs.streaming import with_pieces
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -96,6 +97,7 @@ class Syncing:
         self._ledger.asked(record.key, job)
         if not job.status.is_final:
             return self._result(record, Came.RUNNING)
+        job = await with_pieces(self._endpoint, job, self._ledger.pieces(record.key))
         summary = await self._collected(record, job)
         self._ledger.home(record.key, home_of(summary))
         return self._result(record, Came.HOME if summary.is_whole else Came.IN_PART, summary)
@@ -127,6 +129,7 @@ class Syncing:
             intent.preset,
             datetime.fromtimestamp(record.created_at, UTC),
             0.0 if intent.place.is_local else known_price,
+            intent.output_name,
         )
         directory = self._directory
         if intent.output_dir is not None and not self._is_directory_meant:

@@ -42,7 +42,11 @@ _TEXT_KEYS = (
 # `ast.literal_eval` costs much memory a character, and no worker's error dict is longer.
 _LONGEST_REPR = 16 * 1024
 _MOST_NESTING = 4
-_EVENT_STARTS = ("data:", "event:", "id:", "retry:", ": ")
+# An output may be a whole file in base64; how a stream begins is known long before that.
+_LONGEST_LEAD = 4096
+_DATA = "data:"
+_BESIDE_DATA = ("event:", "id:", "retry:", ":")
+"""What other lines of server-sent events begin with: such a line alone proves nothing."""
 _CLASS_REPR = re.compile(r"<class '(?:[\w.<>]*\.)?(\w+)'>")
 _LAST_TRACEBACK_LINE = re.compile(r"(?:^|\n)(?:\w+\.)*(\w+)(?::[^\n]*)?\s*$")
 _CODE_NAME = re.compile(r"[a-z][a-z0-9]*(?:_[a-z0-9]+)+")
@@ -93,10 +97,10 @@ def worker_error(error: JsonValue, output: JsonValue = None) -> WorkerError:
 def failure_at(node: Node) -> str | None:
     """Return what failed here, inside the output of a job that RunPod calls COMPLETED.
 
-    That is `status: "error"`, `success: false`, a `result` that begins with FAILED or an `error`,
-    of the output as a whole or of one item of a list; and at the root also a text that begins with
-    FAILED and the list `errors` (workers reference G; only a truthy top-level `error` makes the
-    SDK fail a job).
+    That is `status: "error"`, `success: false`, a `result` that begins with FAILED, an `error` or
+    OpenAI's `object: "error"`, of the output as a whole or of one item of a list; and at the root
+    also a text that begins with FAILED, the list `errors`, and an error among server-sent events
+    (workers reference D, G; only a truthy top-level `error` makes the SDK fail a job).
     """
     if node.parent is None:
         return _failure_of_all(node.value)
@@ -115,25 +119,35 @@ def is_failed(record: JsonObject) -> bool:
 def readable_text(output: JsonValue) -> str | None:
     """Return the text a person wants to read if an output holds no files; None if there is none.
 
-    Understands plain strings, transcriptions, and both forms of worker-vllm's answers: objects and
-    raw server-sent events cut at any byte (workers reference D).
+    Understands plain strings, transcriptions, and all forms of worker-vllm's and worker-sglang's
+    answers: objects, lists of them, JSON as text, and raw server-sent events cut at any byte
+    (workers reference D).
     """
+    if isinstance(output, list) and output and all(isinstance(item, str) for item in output):
+        output = "".join(map(str, output))
     if isinstance(output, str):
-        return _events_text(output) or output or None
-    if isinstance(output, list):
-        strings = [item for item in output if isinstance(item, str)]
-        if strings and len(strings) == len(output):
-            joined = "".join(strings)
-            return _events_text(joined) or joined or None
-        return "".join(filter(None, map(_object_text, output))) or None
-    return _object_text(output)
+        events = list(_events(output))
+        text = _texts(events) if events else _texts(_answers(output))
+        return text or (None if events else output or None)
+    return _texts(_objects(output))
+
+
+def is_words(piece: JsonValue) -> bool:
+    """Tell whether a piece of a stream is part of a text, even if it adds nothing to it.
+
+    Such as the first piece of OpenAI's form, which only says whose turn it is, and the last, which
+    only counts.
+    """
+    if isinstance(piece, list):
+        return bool(piece) and all(map(is_words, piece))
+    return isinstance(piece, str) or (isinstance(piece, dict) and "choices" in piece)
 
 
 class LiveText:
     """The text of a stream, piece by piece, as it should be printed.
 
-    Pieces are strings, the objects of an LLM, or server-sent events that were cut anywhere
-    (workers reference D); which of them, the first characters tell.
+    Pieces are strings, the objects of an LLM or lists of these, or server-sent events that were cut
+    anywhere (workers reference D); which of them, the first characters tell.
     """
 
     def __init__(self) -> None:
@@ -142,8 +156,12 @@ class LiveText:
 
     def feed(self, piece: JsonValue) -> str:
         """Return what a piece adds to the text; empty if it says nothing to a person yet."""
+        if isinstance(piece, list):
+            return "".join(map(self.feed, piece))
         if not isinstance(piece, str):
             return _object_text(piece) or ""
+        if not self._unread and (answers := _answers(piece)):
+            return _texts(answers) or ""
         self._unread += piece
         if self._are_events is None:
             self._are_events = _begin_as_events(self._unread)
@@ -165,10 +183,13 @@ class LiveText:
 
 def _begin_as_events(text: str) -> bool | None:
     """Tell whether a stream begins as server-sent events do; None if it is too short to know."""
-    start = text.lstrip()
-    if start.startswith(_EVENT_STARTS):
-        return True
-    return None if any(each.startswith(start) for each in _EVENT_STARTS) else False
+    for line in text[:_LONGEST_LEAD].lstrip().split("\n"):
+        if line.startswith(_DATA):
+            return True
+        starts = (_DATA, *_BESIDE_DATA)
+        if line.strip() and not line.startswith(_BESIDE_DATA):
+            return None if any(each.startswith(line) for each in starts) else False
+    return None
 
 
 def _read_error(error: JsonValue, depth: int) -> WorkerError:
@@ -260,8 +281,12 @@ def _as_json(fields: JsonObject) -> str:
 
 
 def _failure_of_all(output: JsonValue) -> str | None:
+    if isinstance(output, str) and output.startswith("FAILED"):
+        return output
+    if isinstance(output, list):
+        output = "".join(each for each in output if isinstance(each, str))
     if isinstance(output, str):
-        return output if output.startswith("FAILED") else None
+        return next(filter(None, map(_failure_in, _events(output))), None)
     if not isinstance(output, dict):
         return None
     sentences = [_failure_in(output), *_sentences(output, ("errors",))]
@@ -273,13 +298,13 @@ def _failure_in(record: JsonObject) -> str | None:
     result = record.get("result")
     if isinstance(error, str | dict) and error:
         return worker_error(error, record).message
-    if is_failed(record) or record.get("success") is False:
+    if is_failed(record) or record.get("object") == "error" or record.get("success") is False:
         return _first_text(record, _MESSAGE_KEYS) or NO_REASON
     return result if isinstance(result, str) and result.startswith("FAILED") else None
 
 
 def _object_text(fields: JsonValue) -> str | None:
-    if not isinstance(fields, dict):
+    if not isinstance(fields, dict) or _is_refusal(fields):
         return None
     choices = fields.get("choices")
     if isinstance(choices, list) and choices and isinstance(choices[0], dict):
@@ -306,15 +331,46 @@ def _choice_text(choice: JsonObject) -> str | None:
     return "".join(map(str, tokens)) if isinstance(tokens, list) else None
 
 
-def _events_text(stream: str) -> str | None:
-    """Join the text of server-sent events; None if the stream holds none."""
-    if "data:" not in stream[:256]:
+def _is_refusal(fields: JsonObject) -> bool:
+    """Tell whether an object is what OpenAI's API says instead of an answer."""
+    error = fields.get("error")
+    return fields.get("object") == "error" or (isinstance(error, str | dict) and bool(error))
+
+
+def _events(stream: str) -> Iterator[JsonObject]:
+    """Yield the objects of server-sent events; none if the text is no such stream."""
+    if _begin_as_events(stream):
+        # Only this ends a line: an answer may hold the other characters that Python takes for ends.
+        yield from filter(None, map(_event, stream.split("\n")))
+
+
+def _event(line: str) -> JsonObject | None:
+    """Read a line of server-sent events; None for the others and for their end, `[DONE]`."""
+    if not line.startswith(_DATA):
         return None
-    return "".join(map(_line_text, stream.splitlines())) or None
+    return _parse_object(line.removeprefix(_DATA).strip())
 
 
 def _line_text(line: str) -> str:
-    """Return the text of one line of server-sent events; its end, `[DONE]`, is no object."""
-    if not line.startswith("data:"):
-        return ""
-    return _object_text(_parse_object(line.removeprefix("data:").strip())) or ""
+    return _object_text(_event(line)) or ""
+
+
+def _answers(text: str) -> list[JsonObject]:
+    """Read lines of JSON that are an LLM's answers; empty if the text is anything else."""
+    answers = []
+    for line in filter(str.strip, text.split("\n")):
+        fields = _parse_object(line) if '"choices"' in line else None
+        if fields is None or not isinstance(fields.get("choices"), list):
+            return []
+        answers.append(fields)
+    return answers
+
+
+def _objects(output: JsonValue) -> Iterator[JsonValue]:
+    """Yield the objects of an output: itself, or its items, which may be lists of them."""
+    for item in output if isinstance(output, list) else [output]:
+        yield from item if isinstance(item, list) else [item]
+
+
+def _texts(objects: Iterable[JsonValue]) -> str | None:
+    return "".join(filter(None, map(_object_text, objects))) or None

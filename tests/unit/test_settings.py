@@ -9,6 +9,10 @@ from runpodctl_py.errors import UnauthorizedError, UsageError
 from runpodctl_py.settings import (
     API_BASE_URL,
     API_KEY,
+    BUCKET_ACCESS_KEY_ID,
+    BUCKET_ENDPOINT_URL,
+    BUCKET_NAMES,
+    BUCKET_SECRET_ACCESS_KEY,
     ENDPOINT_BASE_URL,
     ENDPOINT_ID,
     OUTPUT_DIR,
@@ -139,10 +143,13 @@ def test_a_key_file_that_holds_no_key(tmp_path: Path, content: bytes | None, rea
         (API_KEY, KEY, "…WXYZ"),
         (API_KEY, "short-secret", "…"),
         (API_KEY, None, None),
+        (BUCKET_ACCESS_KEY_ID, "AKIA0123456789AB", "…89AB"),
+        (BUCKET_SECRET_ACCESS_KEY, "hush-hush-hush", "…hush"),
+        (BUCKET_ENDPOINT_URL, "https://s3.example.com", "https://s3.example.com"),
         (ENDPOINT_ID, "i02xupws21hp6i", "i02xupws21hp6i"),
     ],
 )
-def test_only_the_key_is_masked(name: str, value: str | None, shown: str | None) -> None:
+def test_only_keys_are_masked(name: str, value: str | None, shown: str | None) -> None:
     """The last four letters are enough to tell keys apart."""
     assert Setting(name, value, None).shown == shown
 
@@ -255,3 +262,13 @@ def test_the_output_folder_is_the_same_locally(project: Path) -> None:
     real = settings_module.load({OUTPUT_DIR: "mine"}, project)
 
     assert real.for_local("http://127.0.0.1:8000", "token").output_folder == Path("mine")
+
+
+def test_buckets_are_the_same_locally(project: Path) -> None:
+    """Where results are kept has nothing to do with where jobs run."""
+    environment = {name: f"my {name}" for name in BUCKET_NAMES}
+    real = settings_module.load(environment, project)
+
+    local = real.for_local("http://127.0.0.1:8000", "token")
+
+    assert {name: local.get(name) for name in BUCKET_NAMES} == environment

@@ -51,7 +51,8 @@ class TaskInput:
         task_type: `text_processing`, `image_generation` or `data_analysis`.
         duration_s: How long the task is to take.
         user_input: The text, the prompt or the data.
-        output_format: `base64` for the file itself, `url` for a link to it in a bucket.
+        output_format: `base64` for the file itself, `url` for a link to it in a bucket. Without
+            one: a link if the job brings a bucket.
         width: Of an image, in pixels.
         height: Of an image, in pixels.
     """
@@ -77,7 +78,12 @@ class TaskInput:
                 fields, "duration", low=MIN_DURATION_S, high=MAX_DURATION_S, default=20
             ),
             user_input=read_text(fields, "user_input", default="Default test input"),
-            output_format=read_choice(fields, "output_format", _OUTPUT_FORMATS, default="base64"),
+            output_format=read_choice(
+                fields,
+                "output_format",
+                _OUTPUT_FORMATS,
+                default="url" if job.get("s3Config") else "base64",
+            ),
             width=_read_side(fields, "width"),
             height=_read_side(fields, "height"),
         )

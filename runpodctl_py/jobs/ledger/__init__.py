@@ -4,6 +4,7 @@ from runpodctl_py.jobs.ledger.batches import Batch, BatchState, Counts
 from runpodctl_py.jobs.ledger.reading import Filter, Waiting
 from runpodctl_py.jobs.ledger.record import (
     FINAL,
+    BucketPlace,
     Deployment,
     Intent,
     KeptFile,
@@ -20,6 +21,7 @@ __all__ = [
     "FINAL",
     "Batch",
     "BatchState",
+    "BucketPlace",
     "Counts",
     "Deployment",
     "Filter",

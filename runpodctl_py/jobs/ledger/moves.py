@@ -48,7 +48,8 @@ class Moves:
         cursor = sql.execute(
             "INSERT INTO job (key, root, is_local, endpoint_id, preset, state, owner, policy,"
             " webhook, is_sync, output_dir, parent, batch_id, batch_row, is_payload_whole,"
-            " batch_line, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            " batch_line, output_name, bucket, created_at)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             tuple(
                 map(
                     bound,
@@ -69,6 +70,8 @@ class Moves:
                         intent.row,
                         is_payload_whole,
                         intent.line,
+                        intent.output_name,
+                        None if intent.bucket is None else json.dumps(asdict(intent.bucket)),
                         self._now(),
                     ),
                 )
@@ -107,6 +110,7 @@ class Moves:
             return
         sql.execute("DELETE FROM output WHERE job = ?", (number,))
         sql.execute("DELETE FROM file WHERE job = ?", (number,))
+        sql.execute("DELETE FROM piece WHERE job = ?", (number,))
         dropped = ("finished_at", "saved_at", "delay_ms", "execution_ms", "cost_usd", "error")
         update(sql, key, {"state": State.QUEUED, **dict.fromkeys(dropped)})
         self._sight(sql, number, State.QUEUED)

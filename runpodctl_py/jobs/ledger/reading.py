@@ -210,6 +210,15 @@ class Reading:
         value: JsonValue = json.loads(rows[0]["body"]) if rows else None
         return value
 
+    def pieces(self, key: str) -> tuple[JsonValue, ...]:
+        """Return what a job has streamed and nobody has saved yet, in its order."""
+        rows = self._database.rows(
+            "SELECT body FROM piece JOIN job ON job = job.number WHERE key = ?"
+            " ORDER BY piece.number",
+            key,
+        )
+        return tuple(json.loads(row["body"]) for row in rows)
+
     def worker_error(self, key: str) -> JsonValue:
         """Return what the worker said when the job failed, as it said it, without secrets."""
         rows = self._database.rows(

@@ -106,6 +106,21 @@ class Place:
     is_local: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class BucketPlace:
+    """A bucket that a job's files were to be put into, without its keys.
+
+    Args:
+        name: Its name.
+        endpoint_url: Where it is.
+        path: What the names in it begin with.
+    """
+
+    name: str
+    endpoint_url: str
+    path: str | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Intent:
     """A job that is about to be sent.
@@ -119,6 +134,9 @@ class Intent:
         webhook: Who is told the result.
         is_sync: Whether it goes to /runsync, whose results are kept for a minute only.
         output_dir: Where its files go.
+        output_name: What its file is to be called, without the extension; None leaves that to
+            the worker.
+        bucket: The bucket that its worker was told to put files into.
         parent: The key of the record that it repeats.
         batch_id: The batch it is part of.
         row: Which row of the batch, by its name.
@@ -133,6 +151,8 @@ class Intent:
     webhook: str | None = None
     is_sync: bool = False
     output_dir: Path | None = None
+    output_name: str | None = None
+    bucket: BucketPlace | None = None
     parent: str | None = None
     batch_id: str | None = None
     row: str | None = None

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from runpodctl_py.api.types import Policy
 from runpodctl_py.jobs.ledger.database import path_out
-from runpodctl_py.jobs.ledger.record import Intent, Place, Record, State
+from runpodctl_py.jobs.ledger.record import BucketPlace, Intent, Place, Record, State
 
 if TYPE_CHECKING:
     import sqlite3
@@ -24,6 +24,8 @@ def record_of(row: sqlite3.Row) -> Record:
         webhook=row["webhook"],
         is_sync=bool(row["is_sync"]),
         output_dir=None if row["output_dir"] is None else path_out(row["output_dir"]),
+        output_name=row["output_name"],
+        bucket=None if row["bucket"] is None else BucketPlace(**json.loads(row["bucket"])),
         parent=row["parent"],
         batch_id=row["batch_id"],
         row=row["batch_row"],

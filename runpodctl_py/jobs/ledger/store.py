@@ -32,7 +32,7 @@ from runpodctl_py.jobs.ledger.record import (
 from runpodctl_py.jobs.masking import masked, masked_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
     from types import TracebackType
 
@@ -181,6 +181,14 @@ class Ledger(Reading):
                 self._moves.begin_anew(sql, key)
             self._moves.move(sql, key, state, self._moves.news(sql, key, job))
 
+    def heard(self, key: str, pieces: Sequence[JsonValue]) -> None:
+        """Note what a job has streamed: nobody is told it a second time."""
+        with self._database.together() as sql:
+            sql.executemany(
+                "INSERT INTO piece (job, body) SELECT number, ? FROM job WHERE key = ?",
+                [(json.dumps(masked(each)), key) for each in pieces],
+            )
+
     def home(self, key: str, home: Home) -> None:
         """Note what of an ended job is on our disk; all of it in one transaction.
 
@@ -201,6 +209,8 @@ class Ledger(Reading):
                     for each in home.files
                 ],
             )
+            if home.is_whole:
+                sql.execute("DELETE FROM piece WHERE job = ?", (number,))
             said = (_json(each) for each in (home.output, home.worker_error))
             sql.execute("INSERT OR REPLACE INTO output VALUES (?, ?, ?)", (number, *said))
             fields = {

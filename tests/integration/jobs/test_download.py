@@ -27,6 +27,7 @@ from runpodctl_py.errors import (
     SaveError,
     ServerError,
 )
+from runpodctl_py.jobs.allowance import Allowance
 from runpodctl_py.jobs.download import Downloader, shown_url
 from runpodctl_py.jobs.outputs import LinkedFile, read_output
 from runpodctl_py.jobs.save import Fetched, save_files
@@ -403,8 +404,10 @@ async def test_a_busy_host_is_asked_again(host: Host) -> None:
 
 async def test_a_file_announced_too_large_is_not_begun(host: Host) -> None:
     """The announced length is enough to refuse; exactly the limit is fine."""
-    message = await refused(f"{host.url}/file?sig=1", SaveError, max_bytes=len(BODY) - 1)
-    content, _ = await fetch(f"{host.url}/file", max_bytes=len(BODY))
+    message = await refused(
+        f"{host.url}/file?sig=1", SaveError, allowance=Allowance(max_bytes=len(BODY) - 1)
+    )
+    content, _ = await fetch(f"{host.url}/file", allowance=Allowance(max_bytes=len(BODY)))
 
     assert message == f"{host.url}/file is larger than the limit of {len(BODY) - 1} bytes"
     assert content == BODY
@@ -413,14 +416,14 @@ async def test_a_file_announced_too_large_is_not_begun(host: Host) -> None:
 async def test_an_endless_file_is_cut_at_the_limit(host: Host) -> None:
     """Without a length, what arrives is counted."""
     assert "larger than the limit" in await refused(
-        f"{host.url}/endless", SaveError, max_bytes=1_000_000
+        f"{host.url}/endless", SaveError, allowance=Allowance(max_bytes=1_000_000)
     )
 
 
 async def test_the_files_of_a_job_share_a_limit(host: Host) -> None:
     """The file that goes over it is refused, and once it is used up nobody is asked any more."""
     sink = Memory()
-    async with downloading(max_total_bytes=2 * len(BODY)) as downloader:
+    async with downloading(allowance=Allowance(max_total_bytes=2 * len(BODY))) as downloader:
         await downloader.fetch(f"{host.url}/file/1", sink)
         with pytest.raises(SaveError) as caught:
             await downloader.fetch(f"{host.url}/endless?sig=1", sink)
@@ -447,7 +450,10 @@ async def test_what_is_received_in_vain_counts_too() -> None:
     transport = httpx.MockTransport(lambda _: httpx.Response(200, content=cut_off()))
 
     message = await refused(
-        "https://h.example/a", SaveError, transport=transport, max_total_bytes=3 * 1024**2 // 2
+        "https://h.example/a",
+        SaveError,
+        transport=transport,
+        allowance=Allowance(max_total_bytes=3 * 1024**2 // 2),
     )
 
     assert message.endswith("over the limit of 1572864 bytes for all downloads of a job")
@@ -456,7 +462,7 @@ async def test_what_is_received_in_vain_counts_too() -> None:
 
 async def test_the_number_of_links_is_limited(host: Host) -> None:
     """Thousands of empty files fill a disk, too."""
-    async with downloading(max_files=2) as downloader:
+    async with downloading(allowance=Allowance(max_files=2)) as downloader:
         for number in range(2):
             await downloader.fetch(f"{host.url}/file/{number}", Memory())
         with pytest.raises(SaveError, match="the limit is 2 links per job"):
@@ -477,7 +483,10 @@ async def test_compression_cannot_get_around_the_limit() -> None:
         return packed
 
     await refused(
-        "https://h.example/a", SaveError, transport=httpx.MockTransport(answer), max_bytes=10_000
+        "https://h.example/a",
+        SaveError,
+        transport=httpx.MockTransport(answer),
+        allowance=Allowance(max_bytes=10_000),
     )
     assert seen == ["identity"]
 

@@ -10,14 +10,16 @@ import pytest
 from runpodctl_py.api import serverless
 from runpodctl_py.api.types import JobRequest
 from runpodctl_py.clock import SystemClock
-from runpodctl_py.jobs.streaming import Piece, stream
+from runpodctl_py.jobs.follow import Finished, follow
+from runpodctl_py.jobs.streaming import Piece, hearing, with_pieces
 from runpodctl_py.testing import LocalRunPodServer
 from runpodctl_py.testing.endpoint import served
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from runpodctl_py.jsontypes import JsonValue
     from runpodctl_py.testing.endpoint import LocalEndpoint
 
 HANDLER = """
@@ -54,12 +56,17 @@ async def test_pieces_arrive_while_the_job_runs(endpoint: LocalEndpoint, tmp_pat
     base_url, _, endpoint_id = endpoint.url.rpartition("/")
     async with serverless.connect(base_url, endpoint.server.token, endpoint_id) as client:
         job = await client.run(JobRequest({"folder": str(tmp_path)}))
-        heard = []
-        async for event in stream(client, job.job_id, SystemClock(), timeout_s=60):
+        heard: list[JsonValue] = []
+
+        async def keep(pieces: Sequence[JsonValue]) -> None:
+            heard.extend(pieces)
+
+        clock = SystemClock()
+        events = follow(client, job, clock, timeout_s=60)
+        async for event in hearing(events, client, job.job_id, clock, keep):
             if isinstance(event, Piece):
-                heard.append(event.value)
                 (tmp_path / str(len(heard) - 1)).touch()
-            else:
-                finished = event.job
+            elif isinstance(event, Finished):
+                finished = await with_pieces(client, event.job, heard)
     assert heard == [{"number": number} for number in range(3)]
     assert (finished.status.value, finished.output) == ("COMPLETED", heard)

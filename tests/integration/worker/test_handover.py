@@ -57,6 +57,23 @@ def test_files_that_are_too_large_become_links(s3_url: str) -> None:
         assert (answer.content, answer.headers["Content-Type"]) == (file.data, "image/png")
 
 
+def test_a_jobs_own_bucket_gets_small_files_too(s3_url: str) -> None:
+    """Whoever sends a bucket wants the files in it, below the path that they name."""
+    config = {
+        "endpointUrl": s3_url,
+        "accessId": "id",
+        "accessSecret": "hush",
+        "bucketName": "files",
+        "objectPath": "results/today/",
+    }
+    handover = Handover.of({"id": "job-2", "s3Config": config}, {}, 20 * 1024 * 1024)
+    file = FinishedFile("speech.wav", "audio/wav", b"RIFF", "speech")
+    (content,) = handover.hand_over([file], advice="ask for less")
+    assert content.is_link
+    assert content.text.startswith(f"{s3_url}/files/results/today/job-2/speech.wav?")
+    assert requests.get(content.text, timeout=10).content == b"RIFF"
+
+
 def test_a_bucket_that_refuses_fails_the_job(s3_url: str) -> None:
     """In S3's own word, and without its key."""
     file = FinishedFile("speech.wav", "audio/wav", bytes(100), "speech")

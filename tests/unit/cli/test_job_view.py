@@ -211,7 +211,7 @@ def terminal(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
 def shown(terminal: Terminal, *events: Event) -> list[str]:
     """Show events on a terminal, and return what is seen after the last one."""
     time = Time()
-    with redirect_stderr(terminal), TerminalJobView(time) as view:
+    with redirect_stderr(terminal), TerminalJobView(Output(), time) as view:
         view.submitted(JOB_ID, Place("vsrx8zdokf21gz", "test"))
         for event in events:
             time.now_s = event.elapsed_s
@@ -279,7 +279,7 @@ def test_the_line_is_gone_afterwards(terminal: Terminal) -> None:
 
 def test_an_id_cannot_move_the_cursor(terminal: Terminal) -> None:
     """Not even RunPod's own."""
-    with redirect_stderr(terminal), TerminalJobView(Time()) as view:
+    with redirect_stderr(terminal), TerminalJobView(Output(), Time()) as view:
         view.submitted("j\x1b[2J", Place("ep"))
 
     assert "\x1b[2J" not in terminal.getvalue()

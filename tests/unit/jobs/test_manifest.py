@@ -105,6 +105,7 @@ def test_a_hostile_job_id_stays_in_the_folder(tmp_path: Path) -> None:
         "comfy_org_api_key",
         "Authorization",
         "PRIVATE_KEY",
+        "accessId",
     ],
 )
 def test_secrets_are_masked(tmp_path: Path, key: str) -> None:
@@ -116,7 +117,7 @@ def test_secrets_are_masked(tmp_path: Path, key: str) -> None:
 
 def test_what_only_sounds_like_a_secret_is_kept(tmp_path: Path) -> None:
     """Counts of tokens and an empty password are plain values."""
-    plain = {"max_tokens": 100, "tokens": ["a"], "keyframes": 3, "password": None, "accessId": "id"}
+    plain = {"max_tokens": 100, "tokens": ["a"], "keyframes": 3, "password": None}
 
     assert written(tmp_path / "out", input=plain)["input"] == plain
 

@@ -107,7 +107,7 @@ def test_a_url_gives_nobody_away(url: str, expected: str) -> None:
     "key",
     [
         *("accessSecret", "secret", "client_secret", "password", "dbPassword", "passwd"),
-        *("passphrase", "api_key", "apiKey", "API_KEY", "access_key", "accessKeyId"),
+        *("passphrase", "api_key", "apiKey", "API_KEY", "access_key", "accessKeyId", "accessId"),
         *("privateKey", "authorization", "credentials", "bearer", "hf_token", "HF_TOKEN"),
         *("token", "pwd", "db_pwd", "pass", "auth", "basic_auth", "cookie", "cookies"),
     ],

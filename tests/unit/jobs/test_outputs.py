@@ -363,6 +363,36 @@ def test_a_path_on_the_worker_says_what_to_do() -> None:
 
 
 @pytest.mark.parametrize(
+    ("output", "name"),
+    [
+        ({"image_url": "s3://files/jobs/1/lake.png"}, "lake.png"),
+        ({"images": [{"filename": "x.png", "type": "s3_url", "data": "s3://files/8hex"}]}, "x.png"),
+        ({"output_uri": "s3://files/jobs/1"}, "output"),
+        ({"path": "s3://files/my lake.png"}, "my lake.png"),
+        (["s3://files/frames.zip"], "frames.zip"),
+        ("s3://files/jobs/1/", None),
+        ({"model": "s3://models/llama"}, None),
+        ({"image_url": "gs://files/lake.png"}, None),
+        ({"text": "It is in s3://files/lake.png now."}, None),
+    ],
+)
+def test_an_object_in_a_bucket_is_a_link(output: object, name: str | None) -> None:
+    """By the same rules as a URL: its key or its extension says that it is a result."""
+    reading = read_output(output)
+    assert [file.name for file in reading.files] == ([] if name is None else [name])
+    assert all(isinstance(file, LinkedFile) for file in reading.files)
+
+
+def test_an_object_that_is_no_result_is_told() -> None:
+    """Nobody else would tell that it is there."""
+    (warning,) = read_output({"model": "s3://models/llama"}).warnings
+    assert warning == (
+        "output.model is a place in a bucket (s3://models/llama) that does not look like a "
+        "result: it was not fetched"
+    )
+
+
+@pytest.mark.parametrize(
     ("output", "failure"),
     [
         ({"status": "ERROR", "message": "no workflow"}, "no workflow"),

@@ -69,7 +69,7 @@ def test_any_json_can_be_read(output: object) -> None:
     for file in read_output(output).files:
         assert file.name
         assert file.where.startswith("output")
-        assert isinstance(file, InlineFile) or file.url.lower().startswith("http")
+        assert isinstance(file, InlineFile) or file.url.lower().startswith(("http", "s3://"))
 
 
 @given(JSON, JSON)

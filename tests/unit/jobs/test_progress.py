@@ -23,6 +23,27 @@ DOCUMENTED = {
 }
 COMFYUI = '{"type": "progress", "data": {"value": 3, "max": 20, "node": "KSampler"}}'
 FORK = {"status": "running", "message": "Sampling", "node": "3", "progress": 7, "max": 20}
+# As ComfyUI's websocket has them.
+SAMPLING = (
+    '{"type": "progress", "data": {"value": 3, "max": 20, "prompt_id": "7f", "node": "57:3"}}'
+)
+EXECUTING = '{"type": "executing", "data": {"node": "6", "prompt_id": "7f"}}'
+STATES = {
+    "type": "progress_state",
+    "data": {
+        "prompt_id": "7f",
+        "nodes": {
+            "4": {"value": 1, "max": 1, "state": "finished", "node_id": "4"},
+            "3": {"value": 5, "max": 9, "state": "running", "node_id": "3"},
+        },
+    },
+}
+BROKEN = {
+    "type": "execution_error",
+    "data": {"node_id": "3", "node_type": "KSampler", "exception_message": "CUDA out of memory"},
+}
+# What worker-comfyui makes of them.
+OFFICIAL = {"type": "progress", "value": 12, "max": 25, "percent": 48.0, "node": "3"}
 
 
 @pytest.mark.parametrize(
@@ -30,7 +51,12 @@ FORK = {"status": "running", "message": "Sampling", "node": "3", "progress": 7, 
     [
         (DOCUMENTED, 40, "Rendering", 2, 5),
         (COMFYUI, 15, "KSampler", 3, 20),
-        (FORK, 7, "Sampling", None, 20),
+        (FORK, 35, "Sampling", 7, 20),
+        (SAMPLING, 15, "node 57:3", 3, 20),
+        (EXECUTING, None, "node 6", None, None),
+        (STATES, 60, "node 3", 6, 10),
+        (BROKEN, None, "CUDA out of memory", None, None),
+        (OFFICIAL, 48, None, 12, 25),
         ({"step": 1, "total_steps": 4}, 25, None, 1, 4),
         ({"value": 1, "max": 8}, 12.5, None, 1, 8),
         ({"step": 3, "total_steps": 0}, None, None, 3, 0),
@@ -70,7 +96,23 @@ def test_progress_in_all_its_shapes(
 
 
 @pytest.mark.parametrize(
-    "update", [None, True, "", " \n", [], [1, 2], {}, {"other": 1}, {"data": {}}, "{}", 10**400]
+    "update",
+    [
+        '{"type": "executing", "data": {"node": null, "prompt_id": "7f"}}',
+        '{"type": "status", "data": {"status": {"exec_info": {"queue_remaining": 1}}}}',
+        {"saving-image-data": True},
+        None,
+        True,
+        "",
+        " \n",
+        [],
+        [1, 2],
+        {},
+        {"other": 1},
+        {"data": {}},
+        "{}",
+        10**400,
+    ],
 )
 def test_nothing_to_show_is_none(update: JsonValue) -> None:
     """No line is drawn for it."""

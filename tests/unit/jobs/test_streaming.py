@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import itertools
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
@@ -10,17 +11,22 @@ from hypothesis import strategies as st
 
 from runpodctl_py.api.serverless import parse_streamed
 from runpodctl_py.api.types import Job, JobStatus, Streamed
-from runpodctl_py.errors import NetworkError, RunpodctlError, ServerError, WaitTimeoutError
-from runpodctl_py.jobs.follow import Finished
-from runpodctl_py.jobs.streaming import Piece, stream
+from runpodctl_py.errors import NetworkError, NotFoundError, RunpodctlError, ServerError
+from runpodctl_py.jobs.follow import Event, Finished, Queued, Started, Unchanged
+from runpodctl_py.jobs.streaming import Piece, hearing, with_pieces
 from runpodctl_py.jobs.words import LiveText
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
     from runpodctl_py.api.serverless import Serverless
+
+RUNNING, DONE = JobStatus.IN_PROGRESS, JobStatus.COMPLETED
+STARTED = Started(Job("j", RUNNING), 0.0)
 
 
 class StillClock:
-    """A `Clock` that moves only while somebody sleeps."""
+    """A `Clock` that moves only while somebody sleeps; what waits lets others go on."""
 
     def __init__(self) -> None:
         self._now_s = 1000.0
@@ -32,20 +38,22 @@ class StillClock:
     async def sleep(self, seconds: float) -> None:
         """Let time pass at once."""
         self._now_s += seconds
+        await asyncio.sleep(0)
 
 
 @dataclass
 class Endpoint:
-    """Answers `/stream` as it was told to, then for ever the same."""
+    """Answers `/stream` as it was told to, then for ever the same; its job goes on meanwhile."""
 
     answers: list[Streamed | RunpodctlError]
-    job: Job
+    events: list[Event | RunpodctlError]
     asked: int = 0
     clock: StillClock = field(default_factory=StillClock)
+    kept: list[Any] = field(default_factory=list)
 
     async def stream(self, job_id: str, wait_ms: int) -> Streamed:
         """Answer, or fail."""
-        assert (job_id, wait_ms) == ("j", 5000)
+        assert (job_id, wait_ms) in {("j", 5000), ("j", 0)}
         self.asked += 1
         assert self.asked < 1000
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
@@ -54,17 +62,31 @@ class Endpoint:
         return answer
 
     async def status(self, job_id: str) -> Job:
-        """Return the job."""
-        assert job_id == "j"
-        return self.job
+        """Return the job as it runs."""
+        return Job(job_id, RUNNING, worker_id="w")
 
-    async def hear(self, **limits: Any) -> list[Piece | Finished]:
+    async def follow(self) -> AsyncIterator[Event]:
+        """Yield the job's states, each when the stream may have been asked once more."""
+        for event in self.events:
+            for _ in range(10):
+                await asyncio.sleep(0)
+            if isinstance(event, RunpodctlError):
+                raise event
+            yield event
+
+    async def keep(self, pieces: Sequence[Any]) -> None:
+        """Keep what was heard."""
+        self.kept += pieces
+
+    async def hear(self) -> list[Event | Piece]:
         """Listen to the end."""
-        heard = stream(cast("Serverless", self), "j", self.clock, **limits)
+        heard = hearing(self.follow(), cast("Serverless", self), "j", self.clock, self.keep)
         return [event async for event in heard]
 
 
-RUNNING, DONE = JobStatus.IN_PROGRESS, JobStatus.COMPLETED
+def pieces_of(events: list[Event | Piece]) -> list[Any]:
+    """Return what was heard."""
+    return [each.value for each in events if isinstance(each, Piece)]
 
 
 @pytest.mark.anyio
@@ -72,49 +94,86 @@ RUNNING, DONE = JobStatus.IN_PROGRESS, JobStatus.COMPLETED
 async def test_pieces_come_in_order_until_all_are_handed_out(last: tuple[str, ...]) -> None:
     """Servers hand out the last pieces with the final state, or before it."""
     answers = [Streamed(RUNNING, ("a", "b")), Streamed(RUNNING), Streamed(DONE, last)]
-    endpoint = Endpoint([*answers, Streamed(DONE)], Job("j", DONE, output=["x"]))
-    *pieces, finished = await endpoint.hear()
-    assert [each.value for each in pieces if isinstance(each, Piece)] == ["a", "b", *last]
-    assert finished == Finished(Job("j", DONE, output=["x"]), 0.5)
+    finished = Finished(Job("j", DONE), 1.0)
+    endpoint = Endpoint([*answers, Streamed(DONE)], [STARTED, finished])
+    events = await endpoint.hear()
+    assert pieces_of(events) == endpoint.kept == ["a", "b", *last]
+    assert events[-1] == finished
+
+
+@pytest.mark.anyio
+async def test_a_job_starts_before_its_first_piece_and_only_once() -> None:
+    """The question about its state may be held for longer than the first piece is."""
+    waiting: list[Event] = [Queued(0.0, None), Unchanged(1.0), STARTED]
+    finished = Finished(Job("j", DONE), 1.0)
+    answers = [Streamed(JobStatus.IN_QUEUE), Streamed(RUNNING, ("a",)), Streamed(RUNNING)]
+    endpoint = Endpoint([*answers, Streamed(DONE)], [*waiting, finished])
+    events = await endpoint.hear()
+    kinds = [type(each) for each in events]
+    assert kinds.count(Started) == 1
+    assert kinds.index(Started) < kinds.index(Piece)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("status", ["COMPLETED", "FAILED", "CANCELLED", "TIMED_OUT"])
+async def test_every_final_state_ends_it(status: str) -> None:
+    """Also those that the official client does not know (API reference 4.5)."""
+    end = JobStatus.parse(status)
+    finished = Finished(Job("j", end, error="e"), 0.0)
+    assert await Endpoint([Streamed(end)], [finished]).hear() == [finished]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("trouble", [NetworkError("no answer"), NotFoundError("no such route")])
+async def test_trouble_with_the_pieces_alone_does_not_end_it(trouble: RunpodctlError) -> None:
+    """A worker that collects its pieces has them in its output."""
+    finished = Finished(Job("j", DONE, output=["a"]), 1.0)
+    events = await Endpoint([trouble], [STARTED, finished]).hear()
+    assert events == [STARTED, finished]
+
+
+@pytest.mark.anyio
+async def test_an_outage_is_waited_out() -> None:
+    """What arrives after it is heard."""
+    lost = NetworkError("no answer")
+    answers = [lost, lost, Streamed(RUNNING, ("a",)), Streamed(DONE)]
+    events = await Endpoint(answers, [Finished(Job("j", DONE), 1.0)]).hear()
+    assert pieces_of(events) == ["a"]
+
+
+@pytest.mark.anyio
+async def test_what_ends_the_following_ends_the_listening() -> None:
+    """The job is gone, for example."""
+    with pytest.raises(NotFoundError, match="gone"):
+        await Endpoint([Streamed(RUNNING)], [STARTED, NotFoundError("gone")]).hear()
 
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("output", [[], None])
 async def test_a_worker_that_does_not_collect_leaves_what_was_heard(output: Any) -> None:
-    """Its output is empty; nothing that arrived is lost."""
-    answers = [Streamed(RUNNING, ("a", {"b": 1})), Streamed(DONE)]
-    *_, finished = await Endpoint([*answers], Job("j", DONE, output=output)).hear()
-    assert isinstance(finished, Finished)
-    assert finished.job.output == ["a", {"b": 1}]
+    """Its output is empty; nothing that arrived is lost, nor what nobody has fetched yet."""
+    endpoint = cast("Serverless", Endpoint([Streamed(DONE, ("c",)), Streamed(DONE)], []))
+    job = await with_pieces(endpoint, Job("j", DONE, output=output), ["a", {"b": 1}])
+    assert job.output == ["a", {"b": 1}, "c"]
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("status", ["FAILED", "CANCELLED", "TIMED_OUT"])
-async def test_every_final_state_ends_it(status: str) -> None:
-    """Also those that the official client does not know (API reference 4.5)."""
-    end = JobStatus.parse(status)
-    (finished,) = await Endpoint([Streamed(end)], Job("j", end, error="e")).hear()
-    assert finished == Finished(Job("j", end, error="e"), 0.0)
+@pytest.mark.parametrize(
+    "job", [Job("j", DONE, output=["x"]), Job("j", RUNNING), Job("j", DONE, output="x")]
+)
+async def test_an_output_of_its_own_is_left_alone(job: Job) -> None:
+    """So is that of a job that has not ended; neither costs a request."""
+    endpoint = Endpoint([Streamed(DONE, ("c",))], [])
+    assert await with_pieces(cast("Serverless", endpoint), job, ["a"]) == job
+    assert endpoint.asked == 0
 
 
 @pytest.mark.anyio
-async def test_an_outage_is_waited_out() -> None:
-    """For as long as our patience lasts; what arrives after it is heard."""
-    lost = NetworkError("no answer")
-    endpoint = Endpoint([lost, lost, Streamed(RUNNING, ("a",)), Streamed(DONE)], Job("j", DONE))
-    first, _ = await endpoint.hear()
-    assert first == Piece("a", 1.0)
-    with pytest.raises(NetworkError):
-        await Endpoint([lost], Job("j", DONE)).hear(patience_s=10.0)
-
-
-@pytest.mark.anyio
-async def test_a_time_limit_leaves_the_job() -> None:
-    """Whatever it has said by then."""
-    endpoint = Endpoint([Streamed(RUNNING)], Job("j", RUNNING))
-    with pytest.raises(WaitTimeoutError, match=r"^Stopped waiting after 3 s; the job goes on"):
-        await endpoint.hear(timeout_s=3.0)
-    assert endpoint.asked <= 8
+async def test_a_job_that_said_nothing_stays_as_it_is() -> None:
+    """Also where nobody can be asked."""
+    endpoint = cast("Serverless", Endpoint([NetworkError("no answer")], []))
+    job = Job("j", DONE, output={})
+    assert await with_pieces(endpoint, job, []) == job
 
 
 @pytest.mark.parametrize(
@@ -167,7 +226,7 @@ def test_events_are_read_however_they_are_cut(cuts: list[int]) -> None:
         (["Hel", "lo, data: ", "5"], "Hello, data: 5"),
         ([{"choices": [{"tokens": ["Hel"]}]}, {"choices": [{"tokens": ["lo"]}]}], "Hello"),
         ([{"text": "Hel"}, {"text": "lo"}], "Hello"),
-        ([{"progress": 5}, 7, None, ["x"]], ""),
+        ([{"progress": 5}, 7, None], ""),
         (['data: {"choices":[{"text":"cut off"}]}'], "cut off"),
         ([], ""),
     ],

@@ -6,7 +6,15 @@ import json
 
 import pytest
 
-from runpodctl_py.jobs.words import WorkerError, readable_text, worker_error
+from runpodctl_py.jobs.tree import walk
+from runpodctl_py.jobs.words import (
+    LiveText,
+    WorkerError,
+    failure_at,
+    is_words,
+    readable_text,
+    worker_error,
+)
 
 TRACEBACK = 'Traceback (most recent call last):\n  File "h.py", line 3\nValueError: boom é'
 SDK = json.dumps(
@@ -116,6 +124,21 @@ EVENTS = (
         ([{"choices": [{"message": {"role": "assistant", "content": "Hello"}}]}], "Hello"),
         ([{"choices": [{"text": "Hel"}]}, {"choices": [{"text": "lo"}]}], "Hello"),
         ([EVENTS[:29], EVENTS[29:50], EVENTS[50:]], "Hello"),
+        ([EVENTS.replace("\n", "\r\n")], "Hello"),
+        ([": ping\n\nevent: message\n", EVENTS], "Hello"),
+        ([EVENTS.replace("Hel", "Hel\u2028\x85")], "Hel\u2028\x85lo"),
+        ([EVENTS.replace("lo", "\ufffd")], "Hel\ufffd"),
+        (
+            [[{"choices": [{"delta": {"content": "Hel"}}]}], [{"choices": [{"text": "lo"}]}]],
+            "Hello",
+        ),
+        (['{"choices":[{"text":"Hel"}]}\n', '{"choices":[{"text":"lo"}]}\n'], "Hello"),
+        ([{"choices": [{"message": {"content": None, "reasoning_content": "Hm."}}]}], None),
+        (['data: {"error": {"message": "out of memory"}}\n\n'], None),
+        ([{"object": "error", "message": "no such model"}], None),
+        ('{"choices": "none"}', '{"choices": "none"}'),
+        ("data: see below", "data: see below"),
+        ("Here is the data: it is short.", "Here is the data: it is short."),
         (EVENTS, "Hello"),
         ({"segments": [{"text": "no"}], "transcription": "Hello"}, "Hello"),
         ({"content": [{"type": "text", "text": "Hello"}]}, "Hello"),
@@ -129,3 +152,76 @@ EVENTS = (
 def test_text_is_taken_out_of_its_wrapping(output: object, text: str | None) -> None:
     """Both forms of worker-vllm, streams cut anywhere, and transcriptions read as plain text."""
     assert readable_text(output) == text
+
+
+ROLE: dict[str, object] = {"choices": [{"delta": {"role": "assistant", "content": ""}}]}
+COUNT: dict[str, object] = {"choices": [], "usage": {"completion_tokens": 2}}
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        pytest.param(["Hel", "lo"], id="text"),
+        pytest.param([{"choices": [{"tokens": ["Hel", "lo"]}]}], id="v2.23 and before"),
+        pytest.param([{"choices": [{"message": {"content": "Hello"}}]}], id="OpenAI's object"),
+        pytest.param([ROLE, {"choices": [{"delta": {"content": "Hello"}}]}, COUNT], id="objects"),
+        pytest.param([[ROLE, {"choices": [{"delta": {"content": "Hello"}}]}], [COUNT]], id="lists"),
+        pytest.param([EVENTS], id="events"),
+        pytest.param([f": ping\n\nid: 1\n{EVENTS}"], id="events with more than data"),
+        pytest.param(['{"choices":[{"text":"Hello"}]}\n'], id="JSON as text"),
+        pytest.param([*EVENTS], id="events, character by character"),
+    ],
+)
+def test_a_stream_says_the_same_as_its_output(pieces: list[object]) -> None:
+    """What is printed as it comes is what would be printed in the end."""
+    live = LiveText()
+    said = "".join(map(live.feed, pieces)) + live.end()
+    assert (said, readable_text(pieces), all(map(is_words, pieces))) == ("Hello", "Hello", True)
+
+
+@pytest.mark.parametrize(
+    "text", ["id: 7 is taken", "event: none", ": not", "retry: no\nmore", "{x"]
+)
+def test_text_that_begins_as_events_do_is_not_lost(text: str) -> None:
+    """Only a line of data makes events of it."""
+    live = LiveText()
+    said = "".join(map(live.feed, text)) + live.end()
+    assert (said, readable_text([text])) == (text, text)
+
+
+@pytest.mark.parametrize("piece", [{"progress": 3}, {"images": ["aGk="]}, [], None, 3])
+def test_other_pieces_are_no_words(piece: object) -> None:
+    """They are shown as what they are."""
+    assert not is_words(piece)
+
+
+@pytest.mark.parametrize(
+    ("output", "failure"),
+    [
+        ([EVENTS, 'data: {"error": {"message": "engine dead"}}\n\n'], "engine dead"),
+        ('data: {"object": "error", "message": "no such model", "code": 404}\n\n', "no such model"),
+        ({"object": "error", "message": "too long", "code": 400}, "too long"),
+        ([{"object": "error", "message": "too long", "code": 400}], "output[0]: too long"),
+        ([EVENTS], None),
+        (["FAILED", "to see"], None),
+    ],
+)
+def test_an_error_among_the_pieces_is_a_failure(output: object, failure: str | None) -> None:
+    """Though RunPod calls the job COMPLETED, in the middle of a stream, too."""
+    found = [said for node in walk(output) if (said := failure_at(node))]
+    assert found == ([failure] if failure else [])
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        {"message": "too long", "type": "BadRequestError", "param": None, "code": 400},
+        {"error": {"message": "too long", "type": "BadRequestError", "code": 400}},
+        {"object": "error", "message": "too long", "type": "BadRequestError", "code": 400},
+    ],
+)
+@pytest.mark.parametrize("written", [str, json.dumps])
+def test_vllms_errors_are_read_in_both_notations(error: dict[str, object], written: object) -> None:
+    """A generator's error comes as Python's repr of what it yielded (workers reference D)."""
+    assert callable(written)
+    assert worker_error(written(error)) == WorkerError("too long", "BadRequestError")

@@ -51,6 +51,19 @@ def test_the_jobs_own_bucket_comes_first() -> None:
     assert expected == find_bucket({"s3Config": S3_CONFIG}, VARIABLES)
 
 
+@pytest.mark.parametrize("path", ["results/today", "/results/today/"])
+def test_a_job_may_name_a_path_in_its_bucket(path: str) -> None:
+    """Slashes around it are not part of it."""
+    bucket = find_bucket({"s3Config": {**S3_CONFIG, "objectPath": path}}, {})
+    assert bucket.path == "results/today"
+
+
+def test_a_path_that_is_no_text_is_refused() -> None:
+    """A mistake of the job's."""
+    with pytest.raises(InvalidInputError, match=r"^s3Config\.objectPath must be a text$"):
+        find_bucket({"s3Config": {**S3_CONFIG, "objectPath": 7}}, {})
+
+
 @pytest.mark.parametrize("job", [{}, {"s3Config": None}, {"s3Config": {}}])
 def test_without_one_the_workers_bucket_is_used(job: dict[str, Any]) -> None:
     """An empty `s3Config` is none."""

@@ -278,6 +278,17 @@ async def test_half_a_bucket_in_the_job_is_a_validation_error(bench: Bench) -> N
 
 
 @pytest.mark.anyio
+async def test_a_job_that_brings_a_bucket_wants_a_link(bench: Bench) -> None:
+    """Unless it says otherwise: half a bucket is told, and not passed over for base64."""
+    half = {"accessSecret": "hush-hush"}
+    output = await bench.do({"task_type": "text_processing"}, s3Config=half)
+    assert output["message"] == "s3Config lacks endpointUrl, accessId, bucketName"
+    inline = {"task_type": "text_processing", "output_format": "base64"}
+    output = await bench.do(inline, s3Config=half)
+    assert "content_base64" in output["result"]["result"]
+
+
+@pytest.mark.anyio
 async def test_a_stopped_job_is_cancelled_at_its_next_wait(bench: Bench) -> None:
     """The SDK cancels the handler; it must not turn that into an answer."""
 
