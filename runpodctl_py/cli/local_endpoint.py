@@ -15,6 +15,7 @@ from runpodctl_py.api import serverless
 from runpodctl_py.api.provisioning import connect
 from runpodctl_py.cli.deployments import note_setup
 from runpodctl_py.cli.desired import Flags, desired_state
+from runpodctl_py.cli.stand_ins import how_to_have_the_real_one, what_it_does
 from runpodctl_py.emulator.daemon import data_folder
 from runpodctl_py.emulator.workers.images import command_for
 from runpodctl_py.errors import NotFoundError, UsageError
@@ -63,18 +64,28 @@ async def _provisioned(context: Context, preset: Preset, *, dry_run: bool) -> st
         }
         endpoint_id = ids["endpoint"]
         note_setup(context, plan, preset.name, ids)
+        target = plan.template.target
     env_file.set_values(settings.env_path, {preset.env_key: endpoint_id})
     context.output.note(
         f"Set up {preset.name} ({endpoint_id}); its id is in {settings.env_path.name}.", style="dim"
     )
+    _tell_of_stand_in(context, target.image, preset.endpoint.name)
     return endpoint_id
+
+
+def _tell_of_stand_in(context: Context, image: str, endpoint_name: str) -> None:
+    """Say whose work the results will be; a program is told, too."""
+    if (sentence := what_it_does(image)) is not None:
+        context.output.warn(sentence)
+        for line in how_to_have_the_real_one(endpoint_name):
+            context.output.note(f"  {line}", style="dim")
 
 
 def _not_by_itself(preset: Preset) -> UsageError:
     return UsageError(
-        f"The local RunPod does not run {preset.name} by itself, only the bundled test worker",
-        hint="Try it with a task:  runpodctl-py submit --task text_processing --local\n"
-        "With docker or podman:  runpodctl-py local up --detach --containers\n"
+        f"The local RunPod does not run {preset.template.image} by itself, and has no stand-in "
+        "for it",
+        hint="With docker or podman:  runpodctl-py local up --detach --containers\n"
         f"and then:  runpodctl-py setup {preset.name} --local\n"
         "With its packages in an environment ENV:  runpodctl-py local up --detach,\n"
         f"the same setup, and  runpodctl-py local up --handler FILE --endpoint "

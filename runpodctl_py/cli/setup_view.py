@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from runpodctl_py.cli.stand_ins import how_to_have_the_real_one, what_it_does
 from runpodctl_py.gpus import price_per_s_usd
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ class SetupView:
         problem = self._image_problem()
         if problem and not self._output.as_json:
             self._output.warn(problem)
+        self._note_stand_in()
 
     def show_dry_run(self, requests: Sequence[JsonObject]) -> None:
         """Show what would be done, and the exact requests; values of secrets are hidden."""
@@ -93,6 +95,7 @@ class SetupView:
             self._output.result(
                 f"template unchanged · endpoint unchanged · {self._env_name} unchanged"
             )
+            self._note_stand_in()
 
     def show_applied(self, applied: Applied) -> None:
         """Show one resource that is there now."""
@@ -107,6 +110,20 @@ class SetupView:
             return
         self._output.note()
         self._output.note(f"Try it:  {self._example()}")
+
+    def _note_stand_in(self) -> None:
+        """Say whose work the results will be, and how to have the real worker's."""
+        if sentence := self._stand_in():
+            self._output.note(f"  {sentence}", style="yellow")
+            for line in how_to_have_the_real_one(self._plan.endpoint.target.name):
+                self._output.note(f"  {line}")
+            self._output.note()
+
+    def _stand_in(self) -> str | None:
+        """Return what stands in for the image on the local RunPod, if anything does."""
+        if not self._context.settings.is_local:
+            return None
+        return what_it_does(self._plan.template.target.image)
 
     def _image_problem(self) -> str | None:
         """Say why no worker will come of the image, if that is known beforehand."""
@@ -169,6 +186,8 @@ class SetupView:
         local = " --local" if self._context.settings.is_local else ""
         if self._preset.name == "test":
             return f"runpodctl-py submit --task text_processing{local}"
+        if self._preset.name == "vllm":
+            return f'runpodctl-py chat "Hello"{local}'
         required = [
             f" --set {_example_of(field)}"
             for field in self._preset.input.values()
@@ -188,6 +207,7 @@ class SetupView:
                 "keys": list(self._env_keys),
             },
             "price_per_hour_usd": self._price_per_hour(),
+            "stand_in": self._stand_in(),
             "warnings": [problem] if (problem := self._image_problem()) else [],
         }
 

@@ -1,14 +1,16 @@
 """From a template's image to a process: which command, and which environment.
 
-Knows the bundled images and what RunPod puts into a worker's environment (API reference 5.1).
-Starts nothing.
+Knows the bundled images, the stand-ins for images that need a card, and what RunPod puts into a
+worker's environment (API reference 5.1). Starts nothing.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from runpodctl_py.emulator.config import WorkerCommand
@@ -24,6 +26,31 @@ _INHERITED = frozenset(
 )
 _INHERITED_PREFIXES = ("LC_", "WORKER_")
 _BUNDLED_TASKS = {"worker-test": "test"}
+
+
+@dataclass(frozen=True, slots=True)
+class _StandIn:
+    """A stand-in: how `worker.standins` calls it, and what it does instead of the real image."""
+
+    name: str
+    does: str
+
+
+# The words are the stand-ins' own; this package and the worker's code do not import each other.
+_STAND_INS: Mapping[str, _StandIn] = MappingProxyType(
+    {
+        "worker-chatterbox": _StandIn("chatterbox", "hums the text instead of speaking it"),
+        "worker-qwen-layered": _StandIn(
+            "qwen-layered",
+            "sorts the picture's colours into layers instead of recognising what it shows",
+        ),
+        "worker-comfyui": _StandIn(
+            "comfyui",
+            "runs no nodes, but paints a landscape with the prompt's words on it for each output",
+        ),
+        "worker-v1-vllm": _StandIn("vllm", "repeats what it was told instead of answering"),
+    }
+)
 
 
 def short_name(image_name: str) -> str:
@@ -43,12 +70,33 @@ def command_for(image_name: str, images: Mapping[str, WorkerCommand]) -> WorkerC
     """
     name = short_name(image_name)
     told = images.get(image_name) or images.get(name)
-    if told is not None or name not in _BUNDLED_TASKS:
+    if told is not None:
         return told
-    return WorkerCommand(
-        argv=[sys.executable, "-u", "-m", "worker"],
-        env={"WORKER_TASK": _BUNDLED_TASKS[name], "PYTHONPATH": str(_home_of_bundled_worker())},
-    )
+    home = {"PYTHONPATH": str(_home_of_bundled_worker())}
+    if name in _STAND_INS:
+        return WorkerCommand(
+            argv=[sys.executable, "-u", "-m", "worker.standins", _STAND_INS[name].name], env=home
+        )
+    if name in _BUNDLED_TASKS:
+        return WorkerCommand(
+            argv=[sys.executable, "-u", "-m", "worker"],
+            env={"WORKER_TASK": _BUNDLED_TASKS[name], **home},
+        )
+    return None
+
+
+def stand_in(image_name: str) -> str | None:
+    """Returns what the stand-in for an image does instead, as the end of a sentence.
+
+    Such as "hums the text instead of speaking it". None if no stand-in takes its place: it is the
+    test worker, which runs as it is, or nobody can start it here. An emulator that was told how to
+    start the image, or that runs containers, has no need of the stand-in.
+
+    Args:
+        image_name: As the template names it.
+    """
+    found = _STAND_INS.get(short_name(image_name))
+    return None if found is None else found.does
 
 
 def _home_of_bundled_worker() -> Path:

@@ -148,13 +148,48 @@ def test_what_it_costs(
 
 
 def test_an_image_that_cannot_run_here_is_told(capsys: pytest.CaptureFixture[str]) -> None:
-    """Before somebody waits for its workers; the local RunPod starts the bundled one only."""
+    """Before somebody waits for its workers; few images can be started here as they are."""
     view(is_local=True).show_plan()
 
     assert said(capsys)[-1] == (
         "! The local RunPod runs img:1 with `local up --containers`, or your code for it with "
         "`local up --handler`: otherwise its workers will be unhealthy."
     )
+
+
+HUMS = replace(TEMPLATE, image="me/worker-chatterbox:1")
+SENTENCE = (
+    "On the local RunPod a stand-in serves it, without the model: it hums the text instead of "
+    "speaking it."
+)
+
+
+@pytest.mark.parametrize("plan", [NEW, UNCHANGED], ids=["new", "unchanged"])
+def test_a_stand_in_is_told_of(capsys: pytest.CaptureFixture[str], plan: Plan) -> None:
+    """With how the real worker runs here; also when nothing has to be changed."""
+    plan = replace(plan, template=replace(plan.template, target=HUMS))
+    show = view(plan, is_local=True)
+    (show.show_plan if plan.endpoint.action == "create" else show.show_unchanged)()
+
+    lines = [" ".join(line.split()) for line in capsys.readouterr().err.splitlines() if line]
+    assert lines[-5:] == [
+        SENTENCE,
+        "The real worker instead, with docker or podman:",
+        "runpodctl-py local up --containers",
+        "or with its packages in an environment ENV:",
+        "runpodctl-py local up --handler FILE --endpoint my-test --python ENV/bin/python",
+    ]
+
+
+@pytest.mark.parametrize(("is_local", "stand_in"), [(True, SENTENCE), (False, None)])
+def test_a_program_is_told_of_a_stand_in(
+    capsys: pytest.CaptureFixture[str], *, is_local: bool, stand_in: str | None
+) -> None:
+    """By a key; on RunPod there is none."""
+    plan = replace(UNCHANGED, template=TemplateChange(HUMS, ()))
+    view(plan, as_json=True, is_local=is_local).show_unchanged()
+
+    assert json.loads(capsys.readouterr().out)["stand_in"] == stand_in
 
 
 def test_no_limit_is_said_in_words(capsys: pytest.CaptureFixture[str]) -> None:
@@ -272,5 +307,6 @@ def test_in_json_there_is_one_document(capsys: pytest.CaptureFixture[str]) -> No
         "endpoint_id": "vsrx8zdokf21gz",
         "env_file": {"path": str(Path.cwd() / ".env"), "keys": ["RUNPOD_TEST_ENDPOINT_ID"]},
         "price_per_hour_usd": 0.576,
+        "stand_in": None,
         "warnings": [],
     }

@@ -15,6 +15,7 @@ from runpodctl_py.emulator.workers.images import (
     inherited_environment,
     platform_environment,
     short_name,
+    stand_in,
 )
 from runpodctl_py.emulator.workers.record import Worker
 
@@ -51,6 +52,31 @@ def test_told_images_come_first() -> None:
     assert command_for("me/a:2", images) is short
     assert command_for("worker-test", images) is short
     assert command_for("me/b", images) is None
+
+
+@pytest.mark.parametrize(
+    ("image", "name"),
+    [
+        ("runpodctl/worker-chatterbox:0.1.0", "chatterbox"),
+        ("me/worker-qwen-layered", "qwen-layered"),
+        ("runpod/worker-comfyui:5.8.5-base", "comfyui"),
+        ("runpod/worker-v1-vllm:v2.25.2", "vllm"),
+    ],
+)
+def test_images_that_need_a_card_have_stand_ins(image: str, name: str) -> None:
+    """By their short names, with any tag; what this emulator was told of comes first."""
+    command = command_for(image, {})
+    assert command is not None
+    assert list(command.argv) == [sys.executable, "-u", "-m", "worker.standins", name]
+    assert (Path(command.env["PYTHONPATH"]) / "worker" / "standins").is_dir()
+    told = WorkerCommand(["told"])
+    assert command_for(image, {short_name(image): told}) is told
+
+
+def test_a_stand_in_says_what_it_does() -> None:
+    """The test worker is none, and other images have none."""
+    assert stand_in("me/worker-chatterbox:1") == "hums the text instead of speaking it"
+    assert (stand_in("me/worker-test:1"), stand_in("me/b")) == (None, None)
 
 
 @pytest.mark.proves("rule: worker-environment")
