@@ -12,6 +12,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from runpodctl_py.errors import NetworkError, NotFoundError, RateLimitedError, RefusedError
+from runpodctl_py.jobs.streaming import is_uncollected, with_pieces
 
 if TYPE_CHECKING:
     from runpodctl_py.api.serverless import Serverless
@@ -73,6 +74,10 @@ class Asking:
         while True:
             try:
                 job = await self._ask(job_id, self._clock.now_s() - began_s)
+                if is_uncollected(job):
+                    async with self._pace.request():
+                        self._tally.requests += 1
+                        job = await with_pieces(self._endpoint, job, ())
             except RateLimitedError:
                 # The pace has heard of it.
                 self._patience.answered()

@@ -41,10 +41,15 @@ class _Entry:
 
 
 COMMANDS = {
+    "speak": _Entry("speak", "Speak a text: Chatterbox, into a sound file.", _RUN),
+    "layers": _Entry("layers", "Take a picture apart into transparent layers.", _RUN),
     "submit": _Entry("submit", "Send a job, follow it, and save every file it returns.", _RUN),
     "status": _Entry("jobs", "Show a job as it is now.", _RUN),
     "watch": _Entry("jobs", "Follow jobs that were sent before, and save their files.", _RUN),
+    "chat": _Entry("chat", "Ask a language model on a vLLM endpoint, or talk with it.", _RUN),
+    "stream": _Entry("jobs", "Print what a job yields as it arrives.", _RUN),
     "cancel": _Entry("jobs", "Cancel jobs.", _RUN),
+    "comfy": _Entry("comfy", "Run ComfyUI workflows, and see what can be set in them.", _RUN),
     "batch": _Entry("batch", "Thousands of jobs from a CSV or JSONL file.", _RUN),
     "jobs": _Entry("ledger", "The jobs you have sent: list, show, sync, retry, export.", _RUN),
     "health": _Entry("jobs", "Show an endpoint's jobs and workers.", _RUN),
@@ -52,6 +57,8 @@ COMMANDS = {
     "setup-test": _Entry("setup", "Set up the test worker: text, image and data tasks.", _DEPLOY),
     "setup-chatterbox": _Entry("setup", "Set up Chatterbox, text to speech.", _DEPLOY),
     "setup-qwen": _Entry("setup", "Set up Qwen-Image-Layered, an image into layers.", _DEPLOY),
+    "setup-comfyui": _Entry("setup", "Set up ComfyUI with FLUX.1 dev, for any workflow.", _DEPLOY),
+    "setup-vllm": _Entry("setup", "Set up vLLM with a language model from Hugging Face.", _DEPLOY),
     "teardown": _Entry("teardown", "Delete an endpoint and its template.", _DEPLOY),
     "endpoints": _Entry("endpoints", "List endpoints, or show one.", _DEPLOY),
     "templates": _Entry("templates", "List templates, or show one.", _DEPLOY),

@@ -266,7 +266,7 @@ class Session:
                 if isinstance(event, Started | Finished):
                     await self._notes.seen(event.job)
                 if isinstance(event, Finished):
-                    return event
+                    return replace(event, job=await self._whole(event.job))
         except asyncio.CancelledError:
             await self._interrupted(job.job_id)
         except ResultExpiredError:
@@ -311,7 +311,7 @@ class Session:
         submitted_at: datetime | None,
     ) -> Summary:
         """Save a final job's files and tell what came of it."""
-        job = await self._whole(finished.job)
+        job = finished.job
         price = await self._known_price()
         submission = Submission(
             self._place.endpoint_id,

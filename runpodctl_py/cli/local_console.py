@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from runpodctl_py.cli import options
+from runpodctl_py.cli.browsing import has_browser, open_page
 from runpodctl_py.cli.context import run
 from runpodctl_py.cli.local_running import found_running, post
 from runpodctl_py.cli.output import Output, is_terminal
@@ -54,19 +55,15 @@ def console(
 
 def _opened(url: str) -> bool:
     """Open a browser with a window, if there is one: those in a terminal run no scripts."""
-    import webbrowser
-
     from runpodctl_py.emulator.data_folder import data_folder
 
-    if sys.platform.startswith("linux") and not any(
-        os.environ.get(name) for name in ("BROWSER", "DISPLAY", "WAYLAND_DISPLAY")
-    ):
+    if not has_browser():
         return False
     try:
         page = _redirect_to(url, data_folder(os.environ))
     except OSError:
         return False
-    return webbrowser.open(page.as_uri())
+    return open_page(page)
 
 
 def _redirect_to(url: str, folder: Path) -> Path:

@@ -1,4 +1,4 @@
-"""`setup PRESET`, `setup-test`, `setup-chatterbox`, `setup-qwen`: a preset into a live endpoint.
+"""`setup PRESET`, `setup-test`, `setup-comfyui` and so on: a preset into a live endpoint.
 
 Owns the flags and the order of reading, showing, saving and writing the endpoint's id. How a plan
 looks is `setup_view.py`'s; comparing and saving is `provision.py`'s.
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from runpodctl_py import env_file as env_files
+from runpodctl_py import gpus
 from runpodctl_py import settings as settings_module
 from runpodctl_py.cli import asking, options, setup_view
 from runpodctl_py.cli.context import Context, opened, run
@@ -21,6 +22,7 @@ from runpodctl_py.cli.house_style import App
 from runpodctl_py.cli.output import Column, Output
 from runpodctl_py.errors import RunpodctlError, UsageError
 from runpodctl_py.presets import loading
+from runpodctl_py.workloads import llm
 
 if TYPE_CHECKING:
     from runpodctl_py.api.provisioning import Provisioner
@@ -55,8 +57,51 @@ def _register(preset_name: str) -> None:
     app.command(f"setup-{preset_name}")(command)
 
 
-for _name in ("test", "chatterbox", "qwen"):
+for _name in ("test", "chatterbox", "qwen", "comfyui"):
     _register(_name)
+
+
+@app.command("setup-vllm")
+def setup_vllm(
+    *,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model",
+            "-m",
+            metavar="ORG/NAME",
+            help="A model on Hugging Face. An endpoint that has one keeps it without this.",
+        ),
+    ] = None,
+    max_model_len: Annotated[
+        int | None,
+        typer.Option(
+            "--max-model-len",
+            metavar="TOKENS",
+            min=1,
+            help="The longest conversation; a shorter one takes less memory.",
+        ),
+    ] = None,
+    flags: Flags,
+    common: options.Common,
+) -> None:
+    """Create or update the vLLM endpoint, and save its id to .env.
+
+    A gated model needs a token of yours that may read it: put HF_TOKEN=… into a file, and name that
+    with --env @FILE. Running it twice changes nothing the second time.
+
+    Examples:
+      runpodctl-py setup-vllm --model Qwen/Qwen3-8B --max-model-len 16384
+      runpodctl-py setup-vllm --model Qwen/Qwen3-32B --gpu AMPERE_80 --dry-run
+      runpodctl-py setup-vllm --model meta-llama/Llama-3.1-8B-Instruct --env @hf.env
+      runpodctl-py setup-vllm --local
+    """
+    variables = []
+    if model is not None:
+        variables.append(f"{llm.MODEL_NAME}={llm.check_model_name(model)}")
+    if max_model_len is not None:
+        variables.append(f"{llm.MAX_MODEL_LEN}={max_model_len}")
+    set_up("vllm", replace(flags, env=[*(flags.env or []), *variables]), common)
 
 
 @app.command()
@@ -126,6 +171,8 @@ class Setup:
         context, preset = self.context, self.preset
         known_id = context.settings.get(preset.env_key)
         plan = await provision.plan(provisioner, self.desired, known_id)
+        if preset.name == "vllm":
+            self._judge_model(plan)
         keys = _env_keys(context, preset, plan)
         view = setup_view.SetupView(context, preset, self.desired, plan, keys, source=self.source)
         if self.flags.dry_run:
@@ -155,6 +202,29 @@ class Setup:
         if written:
             _write_down(context, written)
         view.show_done(endpoint_id, tuple(written))
+
+    def _judge_model(self, plan: Plan) -> None:
+        """Say which model it will be, and whether that can be.
+
+        Raises:
+            UsageError: None was named, neither now nor before: the worker would take one that
+                nobody wants.
+        """
+        output, model = self.context.output, plan.template.target.env.get(llm.MODEL_NAME)
+        if not model:
+            if self.context.settings.is_local:
+                return
+            raise UsageError(
+                "Which model?",
+                hint="Name one on Hugging Face:  runpodctl-py setup-vllm --model Qwen/Qwen3-8B",
+            )
+        if plan.is_empty:
+            return
+        output.note(f"Model: {model}")
+        pools = [found for each in self.desired.gpu.pools if (found := gpus.pool(each))]
+        memory_gb = min((each.vram_gb for each in pools), default=0) * self.desired.gpu_count
+        if memory_gb and (remark := llm.too_large(model, memory_gb)):
+            output.warn(remark)
 
 
 def _requests(provisioner: Provisioner, plan: Plan) -> list[JsonObject]:

@@ -13,7 +13,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from runpodctl_py.api.types import JobStatus
-from runpodctl_py.errors import NetworkError, RateLimitedError, RunpodctlError
+from runpodctl_py.errors import (
+    NetworkError,
+    NotFoundError,
+    RateLimitedError,
+    RefusedError,
+    RunpodctlError,
+)
 from runpodctl_py.jobs.follow import Event, Finished, Queued, Started
 
 if TYPE_CHECKING:
@@ -135,6 +141,11 @@ class _Listening:
         return found.pieces
 
 
+def is_uncollected(job: Job) -> bool:
+    """Tell whether a job may have yielded what is not in its output."""
+    return job.status is JobStatus.COMPLETED and job.output in (None, [])
+
+
 async def with_pieces(endpoint: Serverless, job: Job, known: Sequence[JsonValue]) -> Job:
     """Return an ended job with its pieces as its output, if it has none of its own.
 
@@ -145,9 +156,11 @@ async def with_pieces(endpoint: Serverless, job: Job, known: Sequence[JsonValue]
         endpoint: Where it ran.
         job: As RunPod shows it.
         known: What was heard of it.
+
+    Raises:
+        NetworkError, RateLimitedError: Whether there is more could not be asked.
     """
-    streams = job.status is JobStatus.COMPLETED or (job.status.is_final and known)
-    if job.output or not streams:
+    if not (is_uncollected(job) or (known and job.status.is_final and not job.output)):
         return job
     pieces = [*known, *await _rest(endpoint, job.job_id)]
     return replace(job, output=pieces) if pieces else job
@@ -155,7 +168,7 @@ async def with_pieces(endpoint: Serverless, job: Job, known: Sequence[JsonValue]
 
 async def _rest(endpoint: Serverless, job_id: str) -> list[JsonValue]:
     rest: list[JsonValue] = []
-    with contextlib.suppress(RunpodctlError):
+    with contextlib.suppress(NotFoundError, RefusedError):
         while pieces := (await endpoint.stream(job_id, 0)).pieces:
             rest += pieces
     return rest

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 KEY = "rpa_MARKERMARKERMARKER0123456789abcdef"
 SUBMIT = (sys.executable, "-P", "-m", "runpodctl_py", "submit", "--task", "text_processing")
+WORKFLOW = '{"1": {"class_type": "LoadImage", "inputs": {"image": "a.png"}}}'
 BYTES = ("--set", "do=return bytes", "--set", "times=40")
 
 
@@ -60,6 +61,16 @@ def commands(endpoint_id: str, job_id: str) -> list[list[str]]:
         [*submit, "--set", "do=raise", "--set", "message=broken", "--verbose"],
         ["watch", job_id, *place],
         ["watch", "nobody-u1", *place],
+        ["stream", job_id, *place],
+        ["stream", "nobody-u1", *place],
+        ["speak", "Hello", *place],
+        ["speak", "Hello", "-o", "a.mp3"],
+        ["layers", "nothing.png", *place],
+        ["layers", "https://a.test/a.png", "--dry-run", *place],
+        ["comfy", "run", "workflow.json", *place],
+        ["comfy", "nodes", "workflow.json"],
+        ["chat", "Hello", *place],
+        ["chat", "Hello", "--native", *place],
         ["status", job_id, *place],
         ["status", "nobody-u1", *place],
         ["cancel", job_id, *place],
@@ -82,6 +93,8 @@ def commands(endpoint_id: str, job_id: str) -> list[list[str]]:
         ["batch", "resume", "b"],
         ["batch", "retry", "b", "--failed"],
         ["batch", "cancel", "b", "--yes"],
+        ["setup-comfyui", "--dry-run"],
+        ["setup-vllm", "--model", "Qwen/Qwen3-8B", "--dry-run"],
         ["teardown", "nowhere", "--yes"],
         ["teardown", "test"],
         ["frobnicate"],
@@ -148,6 +161,7 @@ def test_the_key_is_nowhere_else(guarded: LocalRunPodServer, tmp_path: Path) -> 
     urls = {k: v for k, v in guarded.environment().items() if k != "RUNPOD_API_KEY"}
     person = Person(work, {**urls, "RUNPODCTL_TRACEBACK": "1"})
     (work / ".env").write_text(f"RUNPOD_API_KEY={KEY}\n")
+    (work / "workflow.json").write_text(WORKFLOW)
     (work / "rows.jsonl").write_text('{"do": "return", "output": "fine"}\n')
     made = person.run("setup-test", "--image", "odd", "--json")
     endpoint_id = made.document["endpoint_id"]

@@ -159,7 +159,7 @@ async def test_a_worker_that_does_not_collect_leaves_what_was_heard(output: Any)
 
 @pytest.mark.anyio
 @pytest.mark.parametrize(
-    "job", [Job("j", DONE, output=["x"]), Job("j", RUNNING), Job("j", DONE, output="x")]
+    "job", [Job("j", DONE, output=["x"]), Job("j", RUNNING), Job("j", JobStatus.FAILED, output=[1])]
 )
 async def test_an_output_of_its_own_is_left_alone(job: Job) -> None:
     """So is that of a job that has not ended; neither costs a request."""
@@ -170,10 +170,18 @@ async def test_an_output_of_its_own_is_left_alone(job: Job) -> None:
 
 @pytest.mark.anyio
 async def test_a_job_that_said_nothing_stays_as_it_is() -> None:
-    """Also where nobody can be asked."""
-    endpoint = cast("Serverless", Endpoint([NetworkError("no answer")], []))
-    job = Job("j", DONE, output={})
+    """Also where the server has no such route."""
+    endpoint = cast("Serverless", Endpoint([NotFoundError("no such route")], []))
+    job = Job("j", DONE, output=[])
     assert await with_pieces(endpoint, job, []) == job
+
+
+@pytest.mark.anyio
+async def test_where_nobody_can_be_asked_a_job_is_not_done_with() -> None:
+    """What is still at RunPod would be lost."""
+    endpoint = cast("Serverless", Endpoint([NetworkError("no answer")], []))
+    with pytest.raises(NetworkError):
+        await with_pieces(endpoint, Job("j", DONE, output=[]), ["a"])
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,9 @@ from runpodctl_py.errors import UsageError
 from runpodctl_py.gpus import GpuSelection, pool
 from runpodctl_py.presets.loading import load, names
 
-BUNDLED = ("chatterbox", "qwen", "test")
+BUNDLED = ("chatterbox", "comfyui", "qwen", "test", "vllm")
+OUR_WORKERS = ("chatterbox", "qwen", "test")
+SAMPLES = {"object": {}}
 MINIMAL = 'name = "my-model"\n[template]\nimage = "me/model:1"\n'
 
 
@@ -34,10 +36,12 @@ def test_a_bundled_presets_defaults_pass_its_own_check(name: str) -> None:
     fields = load(name).input.values()
     payload = {field.name: field.default for field in fields if field.default is not None}
     required = {
-        field.name: field.example or "https://example.com/a.png"
+        field.name: field.example or SAMPLES.get(field.type, "https://example.com/a.png")
         for field in fields
         if field.required
     }
+    if name == "vllm":  # It takes one of several, so none is required.
+        required["prompt"] = "Hello"
     load(name).check_input(payload | required)
     assert required
 
@@ -50,9 +54,9 @@ def test_a_bundled_presets_pools_exist(name: str) -> None:
     assert all(each is not None and each.price_per_s_usd is not None for each in pools)
 
 
-def test_all_bundled_presets_fit_into_a_new_accounts_quota() -> None:
+def test_the_presets_of_our_workers_fit_into_a_new_accounts_quota() -> None:
     """RunPod refuses an endpoint once all workers_max exceed 5 (API reference 1.4)."""
-    assert sum(load(name).endpoint.workers_max for name in BUNDLED) == 5
+    assert sum(load(name).endpoint.workers_max for name in OUR_WORKERS) == 5
 
 
 @pytest.mark.parametrize(
@@ -77,12 +81,14 @@ def test_a_bundled_preset_starts_its_own_image(name: str, image: str, endpoint_n
         ("test", "AMPERE_16", 5, 120),
         ("chatterbox", "AMPERE_16,AMPERE_24,ADA_24", 20, 600),
         ("qwen", "AMPERE_80,ADA_80_PRO", 80, 1800),
+        ("vllm", "AMPERE_24,ADA_24", 100, 600),
+        ("comfyui", "ADA_24,AMPERE_24", 20, 900),
     ],
 )
 def test_a_bundled_preset_asks_for_what_its_model_needs(
     name: str, gpu_ids: str, disk_gb: int, timeout_s: int
 ) -> None:
-    """The pools, disks and timeouts of the workers reference, sections A, B and E."""
+    """The pools, disks and timeouts of the workers reference, sections A, B, C and E."""
     preset = load(name)
     assert gpu_ids == preset.endpoint.gpu.to_gpu_ids()
     assert disk_gb == preset.template.container_disk_gb
@@ -103,7 +109,7 @@ def test_an_unknown_preset_suggests_the_nearest(wrong: str, message: str) -> Non
     with pytest.raises(UsageError) as caught:
         load(wrong)
     assert message == caught.value.message
-    expected = "Presets: chatterbox, qwen, test; or the path of your own, ending in .toml"
+    expected = f"Presets: {', '.join(BUNDLED)}; or the path of your own, ending in .toml"
     assert expected == caught.value.hint
 
 
