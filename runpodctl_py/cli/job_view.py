@@ -284,6 +284,8 @@ class TerminalJobView:
             console=Console(file=sys.stderr),
             refresh_per_second=10,
             transient=True,
+            # What is printed there may go to a file, and the line makes way where it does not.
+            redirect_stdout=False,
         )
         self._live.start()
         return self

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from runpodctl_py.jobs.outputs import read_output
 from runpodctl_py.jobs.progress import read_progress
-from runpodctl_py.jobs.words import LiveText
+from runpodctl_py.jobs.words import LiveText, is_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,13 +43,15 @@ class Saying:
     def hear(self, piece: JsonValue) -> bool:
         """Print a piece, and tell whether it is one to print: no file, and no progress."""
         self.pieces += 1
+        if how_far(piece) is not None:
+            return False
         if text := self._text.feed(piece):
             self._say(text)
             return True
-        if isinstance(piece, str):
-            # The rest of it may follow.
+        if is_words(piece):
+            # The rest of it may follow, or was said without words.
             return True
-        if how_far(piece) is not None or read_output(piece).files:
+        if read_output(piece).files:
             return False
         if not self._is_at_start:
             self._say("\n")
