@@ -91,7 +91,8 @@ async def opened_tools(  # noqa: PLR0917 - one of each.
     endpoint = Serverless(transport, batch.endpoint_id)
     patience = Patience(clock, LOCAL_PATIENCE_S if settings.is_local else PATIENCE_S)
     fetcher = partial(link_fetcher, client, settings)
-    saving = Saving(batch.output_dir, batch.batch_id, fetcher, allowed.price_per_s_usd)
+    price = allowed.price_per_s_usd
+    saving = Saving(batch.output_dir, batch.batch_id, fetcher, price, batch.preset)
     saving.prepare()
     held = allowed.status.at_once - _FOR_OTHERS
     return Tools(

@@ -16,7 +16,7 @@ from runpodctl_py.cli.context import Context, opened, run
 from runpodctl_py.cli.house_style import App
 from runpodctl_py.cli.output import Column, Output, bytes_text
 from runpodctl_py.cli.payload import read_text
-from runpodctl_py.errors import JobFailedError, PayloadTooLargeError, SaveError, UsageError
+from runpodctl_py.errors import PayloadTooLargeError, SaveError, UsageError
 from runpodctl_py.presets import loading
 from runpodctl_py.presets.fields import shown
 from runpodctl_py.workloads import comfy
@@ -257,14 +257,9 @@ def _judge(output: Output, summary: Summary) -> None:
     """Say what a result means that only somebody who knows these workers can tell.
 
     Raises:
-        JobFailedError: Dekita's worker returned an error as its output (workers reference C).
         SaveError: The pictures stayed on the worker.
     """
-    from runpodctl_py.jobs.outputs import read_output
-
     job_id = summary.job.job_id
-    if isinstance(summary.output, str) and not read_output(summary.output).files:
-        raise JobFailedError(f"The job completed, but says: {summary.output}", job_id=job_id)
     if paths := comfy.left_behind(summary.output):
         raise SaveError(
             f"{len(paths)} of its files stayed on the worker: {', '.join(paths)}",

@@ -337,7 +337,9 @@ class Session:
     async def _summary(self, job: Job, submission: Submission) -> Summary:
         if not self._wish.saves:
             cost = cost_usd(job, submission.price_per_s_usd)
-            return Summary(job, error=judge(job), cost_usd=cost, output=job.output)
+            return Summary(
+                job, error=judge(job, self._place.preset), cost_usd=cost, output=job.output
+            )
         server = None if self._bucket is None else self._bucket.endpoint_url
         async with download_client() as client:
             fetcher = link_fetcher(client, self._context.settings, server)

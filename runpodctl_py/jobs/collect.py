@@ -23,6 +23,7 @@ from runpodctl_py.jobs.outputs import read_output
 from runpodctl_py.jobs.save import SavedFile, called, save_files
 from runpodctl_py.jobs.tree import ancestors, walk, where
 from runpodctl_py.jobs.words import readable_text, worker_error
+from runpodctl_py.presets.loading import returns_object
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -104,7 +105,7 @@ async def collect(
     report = await save_files(files, directory, label=job.job_id, fetch=fetch)
     warnings = [*reading.warnings, *report.warnings]
     cost = cost_usd(job, submission.price_per_s_usd)
-    error = judged(job, reading)
+    error = judged(job, reading, submission.preset)
     if error is not None:
         # The job's own failure is the error to tell; what else went wrong must not be silent.
         warnings += report.problems
@@ -150,21 +151,29 @@ async def collect(
     )
 
 
-def judge(job: Job) -> RunpodctlError | None:
+def judge(job: Job, preset: str | None) -> RunpodctlError | None:
     """Return the error that a final state stands for; None for a success.
 
     A job can be COMPLETED and have failed: some workers say so in their output only.
+
+    Args:
+        job: The job.
+        preset: The name of its preset, if it is one's.
     """
-    return judged(job, read_output(job.output))
+    return judged(job, read_output(job.output), preset)
 
 
-def judged(job: Job, reading: Reading) -> RunpodctlError | None:
+def judged(job: Job, reading: Reading, preset: str | None) -> RunpodctlError | None:
     """Return the same of a job whose output has been read."""
     match job.status:
         case JobStatus.COMPLETED:
-            if not reading.failures:
+            failures = reading.failures
+            if not failures and not reading.files and isinstance(job.output, str):
+                # A text where there should be an object (workers reference G).
+                failures = (job.output,) if returns_object(preset) else ()
+            if not failures:
                 return None
-            said = "\n".join(reading.failures)
+            said = "\n".join(failures)
             return JobFailedError(f"The job completed, but says: {said}", job_id=job.job_id)
         case JobStatus.CANCELLED:
             return JobCancelledError("The job was cancelled", job_id=job.job_id)

@@ -98,6 +98,8 @@ class Preset:
         endpoint: The endpoint.
         input: The fields of a job's input by name; empty if the preset declares none, and then
             every input is taken as it is.
+        returns_object: Whether every output that is a success is a JSON object: a mere text then
+            says what went wrong.
     """
 
     name: str
@@ -107,6 +109,7 @@ class Preset:
     template: TemplateSettings
     endpoint: EndpointSettings
     input: Mapping[str, InputField]
+    returns_object: bool = False
 
     def parse_value(self, field_name: str, text: str) -> JsonValue:
         """Read one `key=value` of the command line, by the type of its field.

@@ -36,7 +36,9 @@ _PRESET_KEYS: Final = (
     InputField(name="template", type="object", default={}),
     InputField(name="endpoint", type="object", default={}),
     InputField(name="input", type="object", default={}),
+    InputField(name="output", type="object", default={}),
 )
+_OUTPUT_KEYS: Final = (InputField(name="type", type="string", choices=("object",)),)
 _TEMPLATE_KEYS: Final = (
     InputField(name="name", type="string", min_length=1),
     InputField(name="image", type="string", required=True, min_length=1),
@@ -117,6 +119,7 @@ def parse_preset(document: Mapping[str, Any], source: str) -> Preset:
         template=_template(values["template"], endpoint.name, top.at("template")),
         endpoint=endpoint,
         input={key: _field(key, raw, inputs.at(key)) for key, raw in values["input"].items()},
+        returns_object=_read(values["output"], _OUTPUT_KEYS, top.at("output"))["type"] is not None,
     )
 
 

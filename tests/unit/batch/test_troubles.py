@@ -76,7 +76,8 @@ def test_the_workers_own_words_are_shown() -> None:
                 JobStatus.FAILED,
                 error='{"error_type": "<class \'ValueError\'>", "error_message": "no prompt"}',
                 execution_ms=execution_ms,
-            )
+            ),
+            None,
         )
         for execution_ms in (1204, None)
     ]

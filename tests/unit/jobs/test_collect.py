@@ -179,7 +179,7 @@ async def test_each_final_state_has_its_error(
     it: Job, *, kind: type[Exception], exit_code: int, message: str
 ) -> None:
     """And each error its exit code."""
-    error = judge(it)
+    error = judge(it, None)
 
     assert error is not None
     assert (type(error), error.exit_code, error.message) == (kind, exit_code, message)
@@ -188,7 +188,7 @@ async def test_each_final_state_has_its_error(
 
 async def test_a_success_is_no_error() -> None:
     """Whatever else the output holds."""
-    assert judge(job(output={"success": True, "error": None})) is None
+    assert judge(job(output={"success": True, "error": None}), None) is None
 
 
 @pytest.mark.parametrize("output", [REPORT_OUTPUT, {"text": "Hello"}], ids=["file", "text"])
@@ -285,3 +285,16 @@ async def test_an_output_of_any_depth_is_collected(tmp_path: Path) -> None:
 
     assert [f.path for f in summary.files] == [tmp_path / "report.md"]
     assert summary.error is None
+
+
+@pytest.mark.parametrize(
+    ("preset", "expected"),
+    [("comfyui", "The job completed, but says: CUDA out of memory")]
+    + [(name, None) for name in ("vllm", "gone", None)],
+)
+def test_a_text_where_an_object_should_be_says_what_went_wrong(
+    preset: str | None, expected: str | None
+) -> None:
+    """As of Dekita's worker (workers reference C); of others it is the result."""
+    error = judge(job(output="CUDA out of memory"), preset)
+    assert (error.message if error else None) == expected
