@@ -19,6 +19,7 @@ from runpodctl_py.cli.payload import read_text
 from runpodctl_py.errors import PayloadTooLargeError, SaveError, UsageError
 from runpodctl_py.presets import loading
 from runpodctl_py.presets.fields import shown
+from runpodctl_py.settings import COMFY_ORG_API_KEY
 from runpodctl_py.workloads import comfy
 from runpodctl_py.workloads.comfy_changes import LARGEST_SEED
 from runpodctl_py.workloads.comfy_reading import read_workflow
@@ -91,7 +92,7 @@ def run_workflow(
         bool,
         typer.Option(
             "--comfy-org-key",
-            help=f"Send {comfy.ORG_KEY} along, for nodes that use Comfy.org's API.",
+            help=f"Send {COMFY_ORG_API_KEY} along, for nodes that use Comfy.org's API.",
         ),
     ] = False,
     sync: Annotated[
@@ -197,13 +198,13 @@ def _secrets(
 
     found: JsonObject = {}
     if sends_key and context.settings.is_local:
-        raise UsageError(f"{comfy.ORG_KEY} goes to RunPod only: leave --comfy-org-key out")
+        raise UsageError(f"{COMFY_ORG_API_KEY} goes to RunPod only: leave --comfy-org-key out")
     if sends_key:
-        key = context.settings.get(comfy.ORG_KEY)
+        key = context.settings.get(COMFY_ORG_API_KEY)
         if key is None:
             raise UsageError(
-                f"{comfy.ORG_KEY} is not set",
-                hint=f"Put {comfy.ORG_KEY}=… into the environment or .env; it never goes onto a "
+                f"{COMFY_ORG_API_KEY} is not set",
+                hint=f"Put {COMFY_ORG_API_KEY}=… into the environment or .env; it never goes onto a "
                 "command line.",
             )
         found["comfy_org_api_key"] = key

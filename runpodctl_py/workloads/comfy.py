@@ -23,10 +23,6 @@ if TYPE_CHECKING:
     from runpodctl_py.workloads.comfy_images import Picture, Placed
     from runpodctl_py.workloads.comfy_workflow import Node, Workflow
 
-ORG_KEY: Final = "COMFY_ORG_API_KEY"
-"""The setting with the key for ComfyUI's own API nodes, which bill the person's account there."""
-
-
 _ON_WORKER: Final = ("/", "local_upload/", "simulated_uploaded/")
 
 
