@@ -204,8 +204,8 @@ def _secrets(
         if key is None:
             raise UsageError(
                 f"{COMFY_ORG_API_KEY} is not set",
-                hint=f"Put {COMFY_ORG_API_KEY}=… into the environment or .env; it never goes onto a "
-                "command line.",
+                hint=f"Put {COMFY_ORG_API_KEY}=… into the environment or .env; it never goes onto "
+                "a command line.",
             )
         found["comfy_org_api_key"] = key
     if worker is comfy.Worker.DEKITA:
