@@ -8,15 +8,19 @@ broken off.
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 from runpodctl_py.api.types import JobRequest
 from runpodctl_py.errors import AnswerLostError, NetworkError, RateLimitedError
+from runpodctl_py.jobs.buckets import place_in
 from runpodctl_py.jobs.ledger import Intent
 from runpodctl_py.jobs.notes import sent
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from runpodctl_py.api.serverless import Serverless
     from runpodctl_py.api.types import Job
     from runpodctl_py.batch.pace import Pace
@@ -25,6 +29,7 @@ if TYPE_CHECKING:
     from runpodctl_py.batch.tally import Tally
     from runpodctl_py.errors import LedgerError
     from runpodctl_py.jobs.ledger import Batch, Scribe
+    from runpodctl_py.jsontypes import JsonValue
 
 _LAST_ANSWERS_S = 40.0
 """How long, when everything is to stop, we wait for the answers to what is being sent."""
@@ -40,6 +45,7 @@ class Sending:
         pace: How often, and how often at once, jobs may be sent.
         patience: How long an outage is waited out.
         tally: Kept up to date.
+        s3_config: The bucket that workers put files into, with its keys.
     """
 
     def __init__(  # noqa: PLR0917 - one of each.
@@ -50,6 +56,7 @@ class Sending:
         pace: Pace,
         patience: Patience,
         tally: Tally,
+        s3_config: Mapping[str, JsonValue] | None = None,
     ) -> None:
         self._batch = batch
         self._endpoint = endpoint
@@ -57,6 +64,8 @@ class Sending:
         self._pace = pace
         self._patience = patience
         self._tally = tally
+        self._s3_config = s3_config
+        self._bucket = place_in(s3_config)
         self._underway: set[asyncio.Task[tuple[str, Job]]] = set()
         self._is_stopped = False
         self._outage = asyncio.Lock()
@@ -125,11 +134,10 @@ class Sending:
 
     async def _send(self, row: Row, parent: str | None) -> tuple[str, Job]:
         broken: list[LedgerError] = []
-        request = JobRequest(row.payload, policy=row.policy)
+        request = JobRequest(row.payload, policy=row.policy, s3_config=self._s3_config)
+        intent = replace(intent_of(self._batch, row, parent), bucket=self._bucket)
         post = partial(self._endpoint.run, request, tries=1)
-        job, notes = await sent(
-            self._scribe, intent_of(self._batch, row, parent), post, broken.append
-        )
+        job, notes = await sent(self._scribe, intent, post, broken.append)
         if broken:
             raise broken[0]
         return notes.key, job

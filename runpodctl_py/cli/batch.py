@@ -5,7 +5,7 @@ Owns the command line's words. Putting a batch together and running it is `batch
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -141,6 +141,7 @@ def run_file(
         bool, typer.Option("--native", help="Hand the rows to RunPod's own batch API.")
     ] = False,
     output_dir: options.OutputDir = None,
+    bucket: options.Bucket,
     dry_run: options.DryRun = False,
     running: Running,
     common: options.Common,
@@ -158,7 +159,14 @@ def run_file(
       cat rows.jsonl | runpodctl-py batch run - --task text_processing --local
     """
     from runpodctl_py.cli.batch_ordering import Order, source_of
+    from runpodctl_py.cli.buckets import bucket_of
+    from runpodctl_py.jobs.buckets import place_in
 
+    if native and bucket != options.Bucket():
+        raise UsageError(
+            "--native and --bucket exclude each other",
+            hint="RunPod's own batch API takes inputs only.",
+        )
     wanted = Order(
         task=None if task is None else task.value,
         endpoint=target.endpoint,
@@ -172,6 +180,8 @@ def run_file(
     with opened(common, is_quiet=running.quiet) as context:
         from runpodctl_py.cli.batch_beginning import begin
 
+        if (target_bucket := bucket_of(bucket, context.settings)) is not None:
+            wanted = replace(wanted, bucket=place_in(target_bucket.s3_config()))
         source = source_of(context, file, _format(file_format), delimiter)
         run(begin(context, wanted, source, running, is_new=new, dry_run=dry_run))
 

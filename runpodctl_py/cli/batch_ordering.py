@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -14,6 +14,7 @@ from runpodctl_py.batch.opening import identity_of, options_of
 from runpodctl_py.batch.recipe import Recipe
 from runpodctl_py.batch.source import FileFormat, Source
 from runpodctl_py.errors import LedgerError, RefusedError, UsageError
+from runpodctl_py.jobs.ledger import BucketPlace
 from runpodctl_py.jobs.masking import masked
 from runpodctl_py.presets.assignments import Kind, parse_assignment
 
@@ -40,6 +41,7 @@ class Order:
         settings: What was given with `--set`.
         skips_invalid: Whether rows that cannot be sent are left out.
         is_native: Whether RunPod's own batch API gets them.
+        bucket: The bucket that workers are to put files into.
         output_dir: Where results go, if somebody said so.
     """
 
@@ -50,6 +52,7 @@ class Order:
     settings: tuple[str, ...] = ()
     skips_invalid: bool = False
     is_native: bool = False
+    bucket: BucketPlace | None = None
     output_dir: Path | None = None
 
     @classmethod
@@ -72,6 +75,8 @@ class Order:
             settings=tuple(kept["settings"]),
             skips_invalid=kept["skips_invalid"],
             is_native=kept["is_native"],
+            # Batches that began with an earlier version know of none.
+            bucket=BucketPlace(**kept["bucket"]) if kept.get("bucket") else None,
             output_dir=batch.output_dir,
         )
 
@@ -112,6 +117,7 @@ class Order:
                 "is_whole": len(kept) == len(self.settings),
                 "skips_invalid": self.skips_invalid,
                 "is_native": self.is_native,
+                "bucket": None if self.bucket is None else asdict(self.bucket),
             },
         )
 
@@ -129,6 +135,7 @@ class Order:
             [*self.settings],
             [*map(_digest_of_file, self.settings)],
             self.is_native,
+            *([] if self.bucket is None else [asdict(self.bucket)]),
             None if self.output_dir is None else self.output_dir.absolute(),
         )
 

@@ -168,7 +168,14 @@ class Work:
             drawn = ExitStack()
             stack.enter_context(leaving(partial(self._say_last, drawn)))
             tools = await opened_tools(
-                stack, self.context, self.batch, running, file, tally, self._tell_row
+                stack,
+                self.context,
+                self.batch,
+                running,
+                file,
+                tally,
+                self._tell_row,
+                self.order.bucket,
             )
             with drawn:
                 view = drawn.enter_context(

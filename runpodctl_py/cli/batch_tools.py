@@ -21,7 +21,7 @@ from runpodctl_py.batch.saving import Saving
 from runpodctl_py.batch.sending import Sending
 from runpodctl_py.batch.window import Window
 from runpodctl_py.batch.working import Tools
-from runpodctl_py.cli.buckets import link_fetcher
+from runpodctl_py.cli.buckets import bucket_at, link_fetcher
 from runpodctl_py.cli.prices import Terms, preset_price_usd, terms_of
 from runpodctl_py.clock import SystemClock
 from runpodctl_py.errors import RunpodctlError, UsageError
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from runpodctl_py.batch.tally import Tally
     from runpodctl_py.cli.batch import Running
     from runpodctl_py.cli.context import Context
-    from runpodctl_py.jobs.ledger import Batch
+    from runpodctl_py.jobs.ledger import Batch, BucketPlace
     from runpodctl_py.settings import Settings
 
 _OPEN_FILES = 2048
@@ -71,14 +71,18 @@ async def opened_tools(  # noqa: PLR0917 - one of each.
     file: ResultsFile,
     tally: Tally,
     tell: Callable[[RowResult], None],
+    bucket: BucketPlace | None,
 ) -> Tools:
     """Return what a batch is run with; it is closed with the stack.
 
     Raises:
-        UsageError: A cap on its cost cannot be kept, because nobody knows its price.
+        UsageError: A cap on its cost cannot be kept, because nobody knows its price; or the keys
+            of its bucket are not set.
         SaveError: Its folder cannot be used.
     """
     settings, clock = context.settings, SystemClock()
+    target = None if bucket is None else bucket_at(bucket, settings)
+    s3_config = None if target is None else target.s3_config()
     allowed = await _conditions(settings, batch, running)
     _allow_many_files()
     connections = allowed.run.at_once + allowed.status.at_once
@@ -90,7 +94,10 @@ async def opened_tools(  # noqa: PLR0917 - one of each.
     lines = await stack.enter_async_context(InGroups(partial(_appended, file)))
     endpoint = Serverless(transport, batch.endpoint_id)
     patience = Patience(clock, LOCAL_PATIENCE_S if settings.is_local else PATIENCE_S)
-    fetcher = partial(link_fetcher, client, settings)
+    fetcher = partial(
+        link_fetcher, client, settings, None if bucket is None else bucket.endpoint_url
+    )
+    pace = Pace(allowed.run, clock)
     price = allowed.price_per_s_usd
     saving = Saving(batch.output_dir, batch.batch_id, fetcher, price, batch.preset)
     saving.prepare()
@@ -99,7 +106,7 @@ async def opened_tools(  # noqa: PLR0917 - one of each.
         endpoint=endpoint,
         batches=NativeBatches(transport, batch.endpoint_id),
         scribe=scribe,
-        sending=Sending(batch, endpoint, scribe, Pace(allowed.run, clock), patience, tally),
+        sending=Sending(batch, endpoint, scribe, pace, patience, tally, s3_config),
         asking=Asking(endpoint, Pace(allowed.status, clock), held, patience, tally, clock),
         homecoming=Homecoming(saving, lines, scribe, tally, tell),
         lost=lambda: LostJobs(context.ledger, endpoint),

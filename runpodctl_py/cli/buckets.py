@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from runpodctl_py.cli import options
     from runpodctl_py.jobs.fetching import LinkFetcher
+    from runpodctl_py.jobs.ledger import BucketPlace
     from runpodctl_py.settings import Settings
 
 _HINT = (
@@ -50,6 +51,20 @@ def bucket_of(asked: options.Bucket, settings: Settings) -> Bucket | None:
         access.access_secret or "",
         _path(asked.bucket_path),
     )
+
+
+def bucket_at(place: BucketPlace, settings: Settings) -> Bucket | None:
+    """Return the bucket that was asked for before, with its keys as they are set now.
+
+    Raises:
+        UsageError: They are not set (any more).
+    """
+    from runpodctl_py.cli import options
+
+    asked = options.Bucket(
+        bucket=place.name, bucket_endpoint=place.endpoint_url, bucket_path=place.path
+    )
+    return bucket_of(asked, settings)
 
 
 def access_of(settings: Settings, endpoint_url: str | None = None) -> Access:

@@ -29,15 +29,16 @@ from runpodctl_py.errors import (
     RunpodctlError,
     SaveError,
 )
+from runpodctl_py.jobs.buckets import place_in
 from runpodctl_py.jobs.collect import Submission, Summary, collect, cost_usd, judge
 from runpodctl_py.jobs.follow import PATIENCE_S, Event, Finished, Started, follow
-from runpodctl_py.jobs.ledger import BucketPlace, Intent, Ledger, State, short_id
+from runpodctl_py.jobs.ledger import Intent, Ledger, State, short_id
 from runpodctl_py.jobs.notes import Directly, Notes, sent
 from runpodctl_py.jobs.save import check_folder
 from runpodctl_py.jobs.streaming import Piece, hearing, with_pieces
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Sequence
     from pathlib import Path
     from types import TracebackType
 
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
     from runpodctl_py.cli.context import Context
     from runpodctl_py.cli.options import Following, Waiting
     from runpodctl_py.errors import LedgerError
-    from runpodctl_py.jobs.ledger import Record
+    from runpodctl_py.jobs.ledger import BucketPlace, Record
     from runpodctl_py.jsontypes import JsonValue
 
 
@@ -217,7 +218,7 @@ class Session:
             is_sync=sync_wait_ms is not None,
             output_dir=self._directory.absolute(),
             output_name=self._wish.output_name,
-            bucket=_place_of(request.s3_config),
+            bucket=place_in(request.s3_config),
             parent=self._wish.parent,
         )
         send = partial(self._posted, request, sync_wait_ms)
@@ -435,15 +436,3 @@ class Session:
             # Some API keys may use an endpoint and not read the account.
             return preset_price_usd(self._wish.preset)
         return self._price.result()
-
-
-def _place_of(s3_config: Mapping[str, JsonValue] | None) -> BucketPlace | None:
-    """Return which bucket a request names, without its keys."""
-    if s3_config is None:
-        return None
-    path = s3_config.get("objectPath")
-    return BucketPlace(
-        str(s3_config["bucketName"]),
-        str(s3_config["endpointUrl"]),
-        None if path is None else str(path),
-    )

@@ -94,18 +94,13 @@ def _request(record: Record, payload: object, settings: Settings) -> JobRequest 
         UsageError: Its files are to go into a bucket whose keys are not set (any more).
     """
     from runpodctl_py.api.types import JobRequest
-    from runpodctl_py.cli.buckets import bucket_of
+    from runpodctl_py.cli.buckets import bucket_at
 
     if not record.is_payload_whole or not isinstance(payload, dict):
         return None
     intent, s3_config = record.intent, None
     if intent.bucket is not None:
-        named = options.Bucket(
-            bucket=intent.bucket.name,
-            bucket_endpoint=intent.bucket.endpoint_url,
-            bucket_path=intent.bucket.path,
-        )
-        bucket = bucket_of(named, settings)
+        bucket = bucket_at(intent.bucket, settings)
         s3_config = None if bucket is None else bucket.s3_config()
     return JobRequest(payload, intent.webhook, intent.policy, s3_config)
 

@@ -12,9 +12,12 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from runpodctl_py import settings
+from runpodctl_py.jobs.ledger.record import BucketPlace
 
 if TYPE_CHECKING:
-    from runpodctl_py.jsontypes import JsonObject
+    from collections.abc import Mapping
+
+    from runpodctl_py.jsontypes import JsonObject, JsonValue
 
 AMAZON = "https://s3.us-east-1.amazonaws.com"
 """Where a bucket is looked for when nothing says where it is."""
@@ -130,3 +133,15 @@ def server_url(endpoint_url: str, bucket: str) -> str:
     if host.lower().startswith(f"{bucket.lower()}.s3"):
         host = host[len(bucket) + 1 :]
     return f"{parts.scheme}://{host}{path}"
+
+
+def place_in(s3_config: Mapping[str, JsonValue] | None) -> BucketPlace | None:
+    """Return which bucket a request names, without its keys; None if it names none."""
+    if s3_config is None:
+        return None
+    path = s3_config.get("objectPath")
+    return BucketPlace(
+        str(s3_config["bucketName"]),
+        str(s3_config["endpointUrl"]),
+        None if path is None else str(path),
+    )

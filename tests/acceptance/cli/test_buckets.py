@@ -181,3 +181,46 @@ def test_the_settings_are_shown_without_the_keys(owner: Person, s3: S3Server) ->
     shown = silent(owner.run("config", "show", "--json"), s3).stdout
     assert s3.url in shown
     assert f"…{s3.access_secret[-4:]}" in shown
+
+
+def test_a_job_that_is_sent_anew_uses_the_same_bucket(
+    owner: Person, fast: str, s3: S3Server
+) -> None:
+    """Its name is in the ledger, its keys are as they are set now."""
+    sent = owner.run(
+        *("submit", "--task", "image_generation", "--endpoint", fast, "--json"),
+        *("--bucket", "files", "--bucket-path", "retries"),
+    )
+    job_id = silent(sent, s3).events[-1]["id"]
+    shown = silent(owner.run("jobs", "show", job_id, "--json"), s3).document
+    assert shown["bucket"] == {"name": "files", "endpoint_url": s3.url, "path": "retries"}
+    again = silent(owner.run("jobs", "retry", job_id, "--force", "--json"), s3)
+    assert again.code == 0, again.stderr
+    assert any(name.startswith(f"retries/{again.events[-1]['id']}/") for name in s3.names())
+    without = owner.run("jobs", "retry", job_id, "--force", "--json", BUCKET_SECRET_ACCESS_KEY="")
+    assert (without.code, without.error["error"]) == (2, "usage_error")
+    assert "BUCKET_SECRET_ACCESS_KEY" in without.error["message"]
+
+
+def test_a_batch_puts_its_files_into_the_bucket(owner: Person, fast: str, s3: S3Server) -> None:
+    """They come home all the same, named by their rows; going on needs the keys again."""
+    Path("rows.jsonl").write_text('{"user_input": "A lake"}\n{"user_input": "A hill"}\n')
+    command = ("batch", "run", "rows.jsonl", "--task", "image_generation", "--endpoint", fast)
+    bucket = ("--bucket", "files", "--bucket-path", "batches")
+    begun = silent(owner.run(*command, *bucket, "--limit", "1", "-o", "out"), s3)
+    assert begun.code in {0, 8}, begun.stderr
+    keyless = owner.run(*command, *bucket, "-o", "out", BUCKET_SECRET_ACCESS_KEY="")
+    assert keyless.code == 2, keyless.stderr
+    done = silent(owner.run(*command, *bucket, "-o", "out"), s3)
+    assert done.code == 0, done.stderr
+    assert sorted(path.name for path in Path("out").glob("*.png")) == ["1.png", "2.png"]
+    assert sum(name.startswith("batches/") for name in s3.names()) == 2
+
+
+def test_runpods_own_batches_take_no_bucket(owner: Person, fast: str) -> None:
+    """It is said before the file is read."""
+    said = owner.run(
+        *("batch", "run", "nowhere.jsonl", "--native", "--bucket", "files", "--endpoint", fast),
+        "--json",
+    )
+    assert said.error["message"] == "--native and --bucket exclude each other"
