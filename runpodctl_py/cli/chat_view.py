@@ -10,22 +10,18 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, Self
 
-from runpodctl_py.cli.job_view import HEARTBEAT_S, workers_text
+from runpodctl_py.cli.job_view import HEARTBEAT_S, QuietExit, workers_text
+from runpodctl_py.cli.live_line import LiveLine, State
 from runpodctl_py.cli.output import Output, printable, seconds_text
+from runpodctl_py.cli.saying import TextOnStdout
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
-    from rich.console import RenderableType
-    from rich.live import Live
-
     from runpodctl_py.api.chat_answers import Usage
     from runpodctl_py.api.types import Health
     from runpodctl_py.errors import RunpodctlError
-
-_ROOM_FOR_ECHOES = 6
-"""A terminal echoes Ctrl-C; on a full line that would break it, and leave a part behind."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +109,7 @@ def tell_shortfalls(output: Output, answer: Answer) -> None:
         output.warn(f"The model said nothing{thought}.")
 
 
-class JsonChatView:
+class JsonChatView(QuietExit):
     """One JSON line per piece, and one at the end; its keys are a promise to scripts.
 
     Args:
@@ -124,17 +120,6 @@ class JsonChatView:
     def __init__(self, output: Output, *, tells_pieces: bool) -> None:
         self._output = output
         self._tells_pieces = tells_pieces
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        pass
 
     def look(self, health: Health | None) -> None:
         """Say nothing."""
@@ -170,23 +155,6 @@ class JsonChatView:
         )
 
 
-class _TextOnStdout:
-    """Prints an answer as it comes, and ends its line."""
-
-    def __init__(self, output: Output) -> None:
-        self._output = output
-        self._is_at_start = True
-
-    def say(self, text: str) -> None:
-        if text:
-            self._output.text(text)
-            self._is_at_start = text.endswith("\n")
-
-    def end(self) -> None:
-        if not self._is_at_start:
-            self.say("\n")
-
-
 class PlainChatView:
     """The answer on stdout; on stderr a line once in a while, as long as nothing comes.
 
@@ -197,7 +165,7 @@ class PlainChatView:
 
     def __init__(self, output: Output, now_s: Callable[[], float] = time.monotonic) -> None:
         self._output = output
-        self._text = _TextOnStdout(output)
+        self._text = TextOnStdout(output)
         self._now_s = now_s
         self._began_s = self._said_s = now_s()
 
@@ -246,26 +214,15 @@ class TerminalChatView:
 
     def __init__(self, output: Output, now_s: Callable[[], float] = time.monotonic) -> None:
         self._output = output
-        self._text = _TextOnStdout(output)
+        self._text = TextOnStdout(output)
         self._now_s = now_s
         self._began_s = now_s()
         self._word = "waiting"
         self._rest = ""
-        self._live: Live | None = None
+        self._line = LiveLine(self)
 
     def __enter__(self) -> Self:
-        from rich.console import Console
-        from rich.live import Live
-
-        self._live = Live(
-            get_renderable=self._line,
-            console=Console(file=sys.stderr),
-            refresh_per_second=10,
-            transient=True,
-            # Else what goes to a file or a pipe while the line is drawn would go to the screen.
-            redirect_stdout=False,
-        )
-        self._live.start()
+        self._line.begin()
         return self
 
     def __exit__(
@@ -274,7 +231,7 @@ class TerminalChatView:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._make_way()
+        self._line.end()
         self._text.end()
 
     def look(self, health: Health | None) -> None:
@@ -289,7 +246,7 @@ class TerminalChatView:
         """Print it where the line was."""
         self._word, self._rest = "answering", ""
         if sys.stdout.isatty():
-            self._make_way()
+            self._line.end()
         self._text.say(text)
 
     def ended(self, answer: Answer) -> None:
@@ -298,30 +255,12 @@ class TerminalChatView:
             self._output.note()
             self._output.note(f"  {' · '.join(_facts(answer))}", style="dim")
 
-    def _make_way(self) -> None:
-        if self._live is not None:
-            self._live.stop()
-            self._live = None
-
-    def _line(self) -> RenderableType:
-        from rich.spinner import Spinner
-        from rich.table import Table
+    def state(self, columns: int) -> State:  # noqa: ARG002 # all that is here is cut at its end
+        """Return what stands on the line now."""
         from rich.text import Text
 
-        style = "yellow" if self._word == "waiting" else "green"
-        grid = Table.grid(padding=(0, 2, 0, 0))
-        for _ in range(3):
-            grid.add_column(no_wrap=True)
-        grid.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
-        width = 80 if self._live is None else self._live.console.width
-        grid.width = max(1, width - _ROOM_FOR_ECHOES)
-        grid.add_row(
-            Spinner("dots", style=style),
-            Text(f"{self._word:<9}", style=style),
-            Text(f"{self._now_s() - self._began_s:4.0f} s"),
-            Text(self._rest, style="dim"),
-        )
-        return grid
+        rest = [Text(self._rest, style="dim")]
+        return State(self._word, self._now_s() - self._began_s, self._word == "waiting", rest)
 
 
 def _facts(answer: Answer) -> list[str]:

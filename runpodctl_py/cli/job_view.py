@@ -10,6 +10,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, Self
 
+from runpodctl_py.cli.live_line import LiveLine, State
 from runpodctl_py.cli.output import Output, bytes_text, printable, seconds_text
 from runpodctl_py.cli.saying import Saying, how_far
 from runpodctl_py.jobs.follow import Event, Progressed, Queued, Started, Unchanged
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from rich.console import RenderableType
-    from rich.live import Live
 
     from runpodctl_py.api.types import Health
     from runpodctl_py.jsontypes import JsonObject, JsonValue
@@ -31,9 +31,6 @@ _WIDEST_BAR = 28
 _NARROWEST_BAR = 10
 #: What else is on the line: spinner, state, time, percent, and room for the step's name.
 _BESIDE_THE_BAR = 62
-#: A terminal echoes Ctrl-C as two characters. On a full line they would go to the next one, and the
-#: line that is drawn in place would be left behind.
-_ROOM_FOR_ECHOES = 6
 
 
 @dataclass(frozen=True)
@@ -130,7 +127,7 @@ def progress_text(progress: Progress) -> str:
     return " ".join(filter(None, (progress.text, steps)))
 
 
-class _QuietExit:
+class QuietExit:
     """The context of a view that leaves nothing to clean up."""
 
     def __enter__(self) -> Self:
@@ -145,7 +142,7 @@ class _QuietExit:
         pass
 
 
-class JsonJobView(_QuietExit):
+class JsonJobView(QuietExit):
     """One JSON line per event; the final one is the caller's, who knows the files."""
 
     has_told = False
@@ -273,21 +270,10 @@ class TerminalJobView:
         self._began_s = now_s()
         self._event: Event | None = None
         self._progress: Progress | None = None
-        self._live: Live | None = None
+        self._line = LiveLine(self)
 
     def __enter__(self) -> Self:
-        from rich.console import Console
-        from rich.live import Live
-
-        self._live = Live(
-            get_renderable=self._line,
-            console=Console(file=sys.stderr),
-            refresh_per_second=10,
-            transient=True,
-            # What is printed there may go to a file, and the line makes way where it does not.
-            redirect_stdout=False,
-        )
-        self._live.start()
+        self._line.begin()
         return self
 
     def __exit__(
@@ -297,8 +283,7 @@ class TerminalJobView:
         traceback: TracebackType | None,
     ) -> None:
         self._saying.end()
-        if self._live is not None:
-            self._live.stop()
+        self._line.end()
 
     @property
     def has_told(self) -> bool:
@@ -309,11 +294,7 @@ class TerminalJobView:
         """Print which job it is, above the line."""
         from rich.text import Text
 
-        if self._live is not None:
-            line = Text.assemble(("Job ", "bold"), printable(f"{job_id} on {place}"))
-            # Whole on a narrow terminal, too: somebody may want to copy the id.
-            self._live.console.print(line, soft_wrap=True)
-            self._live.console.print()
+        self._line.print_above(Text.assemble(("Job ", "bold"), printable(f"{job_id} on {place}")))
 
     def show(self, event: Event) -> None:
         """Remember what to draw."""
@@ -330,43 +311,22 @@ class TerminalJobView:
             self._progress = how_far(piece) or counted
 
     def _make_way(self) -> None:
-        if self._live is not None and sys.stdout.isatty():
-            self._live.stop()
+        if sys.stdout.isatty():
+            self._line.end()
 
-    def _line(self) -> RenderableType:
-        from rich.spinner import Spinner
-        from rich.table import Table
-        from rich.text import Text
+    def draw(self) -> None:
+        """Draw the line now, without waiting for its turn."""
+        self._line.refresh()
 
-        grid = Table.grid(padding=(0, 2, 0, 0))
-        cells: list[RenderableType] = [
-            Spinner("dots", style="yellow" if self._is_waiting else "green"),
-            Text(f"{self._word:<8}", style="yellow" if self._is_waiting else "green"),
-            Text(f"{self._now_s() - self._began_s:4.0f} s"),
-        ]
-        cells += self._rest()
-        for _ in cells[:-1]:
-            grid.add_column(no_wrap=True)
-        grid.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
-        grid.width = max(1, self._columns - _ROOM_FOR_ECHOES)
-        grid.add_row(*cells)
-        return grid
-
-    @property
-    def _is_waiting(self) -> bool:
-        return self._event is None or isinstance(self._event, Queued)
-
-    @property
-    def _word(self) -> str:
+    def state(self, columns: int) -> State:
+        """Return what stands on the line now."""
+        is_waiting = self._event is None or isinstance(self._event, Queued)
+        word = "queued" if is_waiting else "running"
         if self._event is None:
-            return "sending"
-        return "queued" if self._is_waiting else "running"
+            word = "sending"
+        return State(word, self._now_s() - self._began_s, is_waiting, self._rest(columns))
 
-    @property
-    def _columns(self) -> int:
-        return 80 if self._live is None else self._live.console.width
-
-    def _rest(self) -> list[RenderableType]:
+    def _rest(self, columns: int) -> list[RenderableType]:
         from rich.progress_bar import ProgressBar
         from rich.text import Text
 
@@ -379,7 +339,7 @@ class TerminalJobView:
         if percent is None:
             return [text]
         number = Text(f"{percent:3.0f} %")
-        width = min(self._columns - _BESIDE_THE_BAR, _WIDEST_BAR)
+        width = min(columns - _BESIDE_THE_BAR, _WIDEST_BAR)
         if width < _NARROWEST_BAR:
             return [number, text]
         bar = ProgressBar(

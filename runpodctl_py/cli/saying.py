@@ -20,6 +20,29 @@ if TYPE_CHECKING:
     from runpodctl_py.jsontypes import JsonValue
 
 
+class TextOnStdout:
+    """Prints a text in parts, and ends its last line.
+
+    Args:
+        output: Where.
+    """
+
+    def __init__(self, output: Output) -> None:
+        self._output = output
+        self._is_at_start = True
+
+    def say(self, text: str) -> None:
+        """Print a part."""
+        if text:
+            self._output.text(text)
+            self._is_at_start = text.endswith("\n")
+
+    def end(self) -> None:
+        """End the line, if it has begun."""
+        if not self._is_at_start:
+            self.say("\n")
+
+
 class Saying:
     """Prints what pieces say.
 
@@ -35,8 +58,8 @@ class Saying:
     def __init__(self, output: Output, before: Callable[[], None] = lambda: None) -> None:
         self._output = output
         self._before = before
-        self._text = LiveText()
-        self._is_at_start = True
+        self._words = LiveText()
+        self._text = TextOnStdout(output)
         self.pieces = 0
         self.has_said = False
 
@@ -45,7 +68,7 @@ class Saying:
         self.pieces += 1
         if how_far(piece) is not None:
             return False
-        if text := self._text.feed(piece):
+        if text := self._words.feed(piece):
             self._say(text)
             return True
         if is_words(piece):
@@ -53,23 +76,20 @@ class Saying:
             return True
         if read_output(piece).files:
             return False
-        if not self._is_at_start:
-            self._say("\n")
+        self._text.end()
         self._begin()
         self._output.event(piece)
         return True
 
     def end(self) -> None:
         """Print what is left, and end the line."""
-        self._say(self._text.end())
-        if not self._is_at_start:
-            self._say("\n")
+        self._say(self._words.end())
+        self._text.end()
 
     def _say(self, text: str) -> None:
         if text:
             self._begin()
-            self._output.text(text)
-            self._is_at_start = text.endswith("\n")
+            self._text.say(text)
 
     def _begin(self) -> None:
         if not self.has_said:

@@ -216,8 +216,7 @@ def shown(terminal: Terminal, *events: Event) -> list[str]:
         for event in events:
             time.now_s = event.elapsed_s
             view.show(event)
-        assert view._live is not None
-        view._live.refresh()
+        view.draw()
         return terminal.lines
 
 
