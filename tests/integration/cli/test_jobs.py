@@ -41,8 +41,8 @@ RECORD_KEYS = [
     *("cost_usd", "worker_id", "files", "error"),
 ]
 MORE_KEYS = [
-    *("policy", "webhook", "sync", "output_dir", "input", "input_is_whole", "output"),
-    *("worker_error", "states", "deployment"),
+    *("policy", "webhook", "sync", "output_dir", "output_name", "bucket"),
+    *("input", "input_is_whole", "output", "worker_error", "states", "deployment"),
 ]
 
 

@@ -56,13 +56,14 @@ def test_what_a_family_asks_for_is_pinned(family: str) -> None:
 
 
 def test_baked_images_are_those_of_the_presets() -> None:
-    """With the bake's own defaults."""
+    """With the bake's own defaults; other presets deploy other people's images."""
     version = re.search(r'variable "VERSION" \{\s*default = "(.+)"', BAKE)
     registry = re.search(r'variable "REGISTRY" \{\s*default = "(.+)"', BAKE)
     assert version is not None
     assert registry is not None
     baked = {f"{registry[1]}/worker-{family}:{version[1]}" for family in FAMILIES}
-    assert baked == {loading.load(name).template.image for name in loading.names()}
+    deployed = {loading.load(name).template.image for name in loading.names()}
+    assert baked == {image for image in deployed if image.startswith(f"{registry[1]}/")}
 
 
 def stage(name: str) -> str:
