@@ -21,6 +21,7 @@ from runpodctl_py.api.chat_answers import Ended, Heard, Reading, is_answer
 from runpodctl_py.api.connections import CONNECT_TIMEOUT_S
 from runpodctl_py.api.hosts import built, has_no_certificate, is_this_machine
 from runpodctl_py.api.retrying import RetryPolicy, TryAgainError, retry_after_s, with_retries
+from runpodctl_py.api.stream_end import has_ended, watch
 from runpodctl_py.api.transport import USER_AGENT, redact
 from runpodctl_py.errors import (
     AnswerLostError,
@@ -53,6 +54,7 @@ _HEADERS = frozenset(
     {"host", "accept", "accept-encoding", "connection", "content-type", "content-length"}
 )
 _EVENTS = "text/event-stream"
+_LOST_HINT = "It was not sent again: the worker may have done it, and RunPod bills it."
 _LONGEST_WORDS = 1000
 _REFUSED = frozenset({"BadRequestError", "invalid_request_error", "BadRequest", "bad_request"})
 _UNKNOWN = frozenset({"NotFoundError", "not_found_error", "model_not_found"})
@@ -152,7 +154,7 @@ class OpenAiRoute:
             NotFoundError: There is no such endpoint, or it has no such model.
             UnauthorizedError, PayloadTooLargeError, RefusedError: It was not taken.
             JobFailedError: The worker failed, perhaps in the middle of its answer.
-            AnswerLostError: It was sent, and the connection broke.
+            AnswerLostError: It was sent, and the connection broke, or closed before the end.
             RateLimitedError, ServerError, NetworkError: After retries.
             WaitTimeoutError: Nothing came for too long.
         """
@@ -172,7 +174,7 @@ class OpenAiRoute:
             timeout=httpx.Timeout(self._silence_s, connect=CONNECT_TIMEOUT_S),
             trust_env=not is_this_machine(url),
             verify=not has_no_certificate(url),
-            event_hooks={"request": [self._only_ours]},
+            event_hooks={"request": [self._only_ours], "response": [watch]},
         )
         # Not its own default of ten minutes in all, nor its repetitions.
         return openai.AsyncOpenAI(
@@ -189,6 +191,8 @@ class OpenAiRoute:
             del request.headers[name]
         request.headers["Authorization"] = f"Bearer {self._api_key}"
         request.headers["User-Agent"] = USER_AGENT
+        # A stream's end could not be seen in what is compressed.
+        request.headers["Accept-Encoding"] = "identity"
 
     async def _ask_models(self) -> JsonObject:
         answer: JsonObject = await self._once(
@@ -233,7 +237,13 @@ class OpenAiRoute:
                     self._refuse(each)
                 for heard in reading.read(each):
                     yield heard
-        yield reading.ended()
+        ended = reading.ended()
+        if ended.finish_reason is None and not _is_whole(answer):
+            raise AnswerLostError(
+                f"The connection to {self._host} closed before the answer was complete",
+                hint=_LOST_HINT,
+            )
+        yield ended
 
     async def _objects(self, answer: JsonObject | AsyncStream[Any]) -> AsyncGenerator[JsonObject]:
         """Yield the objects that an answer consists of."""
@@ -295,7 +305,7 @@ class OpenAiRoute:
             raise TryAgainError(lost) from exc
         raise AnswerLostError(
             f"The connection to {self._host} broke before the answer was complete{said}",
-            hint="It was not sent again: the worker may have done it, and RunPod bills it.",
+            hint=_LOST_HINT,
         ) from exc
 
     def _raise_for_status(self, exc: Any, *, is_get: bool) -> NoReturn:
@@ -365,3 +375,7 @@ class OpenAiRoute:
 
 def _has_events(stream: AsyncStream[Any]) -> bool:
     return _EVENTS in stream.response.headers.get("content-type", "")
+
+
+def _is_whole(answer: JsonObject | AsyncStream[Any]) -> bool:
+    return isinstance(answer, dict) or has_ended(answer.response.stream)

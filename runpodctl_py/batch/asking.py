@@ -12,7 +12,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from runpodctl_py.errors import NetworkError, NotFoundError, RateLimitedError, RefusedError
-from runpodctl_py.jobs.streaming import is_uncollected, with_pieces
+from runpodctl_py.jobs.streaming import may_have_more, with_pieces
 
 if TYPE_CHECKING:
     from runpodctl_py.api.serverless import Serverless
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from runpodctl_py.batch.patience import Patience
     from runpodctl_py.batch.tally import Tally
     from runpodctl_py.clock import Clock
+    from runpodctl_py.jobs.streaming import Heard
 
 _LONG_HOLD_S = 50.0
 _TURN_S = 10.0
@@ -62,8 +63,12 @@ class Asking:
         self._clock = clock
         self._misbehaviours = 0
 
-    async def until_final(self, job_id: str) -> Job:
-        """Return a job when it has ended.
+    async def until_final(self, job_id: str, heard: Heard) -> Job:
+        """Return a job when it has ended, with what it has yielded if it does not collect that.
+
+        Args:
+            job_id: Which job.
+            heard: Where it is kept what it has yielded.
 
         Raises:
             NotFoundError: RunPod does not know it, or does not know it any more.
@@ -74,10 +79,10 @@ class Asking:
         while True:
             try:
                 job = await self._ask(job_id, self._clock.now_s() - began_s)
-                if is_uncollected(job):
+                if may_have_more(job):
                     async with self._pace.request():
                         self._tally.requests += 1
-                        job = await with_pieces(self._endpoint, job, ())
+                        job = await with_pieces(self._endpoint, job, heard)
             except RateLimitedError:
                 # The pace has heard of it.
                 self._patience.answered()

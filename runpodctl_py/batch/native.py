@@ -28,6 +28,7 @@ from runpodctl_py.batch.working import Stop, Working
 from runpodctl_py.errors import NotFoundError, RefusedError, RunpodctlError
 from runpodctl_py.jobs.ledger.native_batches import NativeRecord, NativeState
 from runpodctl_py.jobs.masking import masked
+from runpodctl_py.jobs.notes import PiecesOf
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -293,7 +294,9 @@ class NativeRunner(Working):
         """Bring home what a job returned; have its row sent again if that helps."""
         home = self._tools.homecoming
         try:
-            job = job or await self._tools.asking.until_final(attempt.job_id)
+            job = job or await self._tools.asking.until_final(
+                attempt.job_id, PiecesOf(self._tools.scribe, attempt.key)
+            )
         except NotFoundError:
             await home.expired(attempt)
             self._close(attempt)

@@ -24,6 +24,7 @@ from runpodctl_py.errors import (
     RefusedError,
     RunpodctlError,
 )
+from runpodctl_py.jobs.notes import PiecesOf
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -252,7 +253,9 @@ class Runner(Working):
         """Wait for a job's end and bring home what it returned; send a row again if that helps."""
         tools, home = self._tools, self._tools.homecoming
         try:
-            job = await tools.asking.until_final(attempt.job_id)
+            job = await tools.asking.until_final(
+                attempt.job_id, PiecesOf(tools.scribe, attempt.key)
+            )
         except NotFoundError:
             if not await self._is_endpoint_there(attempt):
                 return await self._follow(attempt, row)

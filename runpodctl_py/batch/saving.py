@@ -65,7 +65,7 @@ class Saving:
             at work on.
         fetcher: Makes what fetches one job's links: its limits are for one job.
         price_per_s_usd: What a second of a worker costs, if we know.
-        preset: The batch's preset, by name.
+        returns_object: Whether a mere text as an output says what went wrong.
     """
 
     def __init__(
@@ -74,13 +74,14 @@ class Saving:
         label: str,
         fetcher: Callable[[], Fetcher],
         price_per_s_usd: float | None,
-        preset: str | None = None,
+        *,
+        returns_object: bool = False,
     ) -> None:
         self._directory = directory
         self._label = label
         self._fetcher = fetcher
         self._price_per_s_usd = price_per_s_usd
-        self._preset = preset
+        self._returns_object = returns_object
         self._taken: Taken | None = None
 
     def prepare(self) -> None:
@@ -105,7 +106,7 @@ class Saving:
         """
         reading = read_output(job.output)
         files = called(reading.files, attempt.name)
-        error = judged(job, reading, self._preset)
+        error = judged(job, reading, returns_object=self._returns_object)
         if not files and _is_large(job.output):
             files = (_whole_output(job.output, attempt.name),)
         report = await save_files(

@@ -46,6 +46,7 @@ class Sending:
         patience: How long an outage is waited out.
         tally: Kept up to date.
         s3_config: The bucket that workers put files into, with its keys.
+        returns_object: Whether a mere text as an output says what went wrong.
     """
 
     def __init__(  # noqa: PLR0917 - one of each.
@@ -57,6 +58,8 @@ class Sending:
         patience: Patience,
         tally: Tally,
         s3_config: Mapping[str, JsonValue] | None = None,
+        *,
+        returns_object: bool = False,
     ) -> None:
         self._batch = batch
         self._endpoint = endpoint
@@ -66,6 +69,7 @@ class Sending:
         self._tally = tally
         self._s3_config = s3_config
         self._bucket = place_in(s3_config)
+        self._returns_object = returns_object
         self._underway: set[asyncio.Task[tuple[str, Job]]] = set()
         self._is_stopped = False
         self._outage = asyncio.Lock()
@@ -135,7 +139,11 @@ class Sending:
     async def _send(self, row: Row, parent: str | None) -> tuple[str, Job]:
         broken: list[LedgerError] = []
         request = JobRequest(row.payload, policy=row.policy, s3_config=self._s3_config)
-        intent = replace(intent_of(self._batch, row, parent), bucket=self._bucket)
+        intent = replace(
+            intent_of(self._batch, row, parent),
+            bucket=self._bucket,
+            returns_object=self._returns_object,
+        )
         post = partial(self._endpoint.run, request, tries=1)
         job, notes = await sent(self._scribe, intent, post, broken.append)
         if broken:

@@ -175,7 +175,7 @@ class Work:
                 file,
                 tally,
                 self._tell_row,
-                self.order.bucket,
+                self.order,
             )
             with drawn:
                 view = drawn.enter_context(

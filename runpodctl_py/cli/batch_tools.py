@@ -37,8 +37,9 @@ if TYPE_CHECKING:
     from runpodctl_py.batch.row import RowResult
     from runpodctl_py.batch.tally import Tally
     from runpodctl_py.cli.batch import Running
+    from runpodctl_py.cli.batch_ordering import Order
     from runpodctl_py.cli.context import Context
-    from runpodctl_py.jobs.ledger import Batch, BucketPlace
+    from runpodctl_py.jobs.ledger import Batch
     from runpodctl_py.settings import Settings
 
 _OPEN_FILES = 2048
@@ -71,7 +72,7 @@ async def opened_tools(  # noqa: PLR0917 - one of each.
     file: ResultsFile,
     tally: Tally,
     tell: Callable[[RowResult], None],
-    bucket: BucketPlace | None,
+    order: Order,
 ) -> Tools:
     """Return what a batch is run with; it is closed with the stack.
 
@@ -81,6 +82,8 @@ async def opened_tools(  # noqa: PLR0917 - one of each.
         SaveError: Its folder cannot be used.
     """
     settings, clock = context.settings, SystemClock()
+    bucket, preset = order.bucket, order.loaded_preset()
+    returns_object = preset is not None and preset.returns_object
     target = None if bucket is None else bucket_at(bucket, settings)
     s3_config = None if target is None else target.s3_config()
     allowed = await _conditions(settings, batch, running)
@@ -99,14 +102,16 @@ async def opened_tools(  # noqa: PLR0917 - one of each.
     )
     pace = Pace(allowed.run, clock)
     price = allowed.price_per_s_usd
-    saving = Saving(batch.output_dir, batch.batch_id, fetcher, price, batch.preset)
+    saving = Saving(batch.output_dir, batch.batch_id, fetcher, price, returns_object=returns_object)
     saving.prepare()
     held = allowed.status.at_once - _FOR_OTHERS
     return Tools(
         endpoint=endpoint,
         batches=NativeBatches(transport, batch.endpoint_id),
         scribe=scribe,
-        sending=Sending(batch, endpoint, scribe, pace, patience, tally, s3_config),
+        sending=Sending(
+            batch, endpoint, scribe, pace, patience, tally, s3_config, returns_object=returns_object
+        ),
         asking=Asking(endpoint, Pace(allowed.status, clock), held, patience, tally, clock),
         homecoming=Homecoming(saving, lines, scribe, tally, tell),
         lost=lambda: LostJobs(context.ledger, endpoint),

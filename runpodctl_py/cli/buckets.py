@@ -78,6 +78,7 @@ def access_of(settings: Settings, endpoint_url: str | None = None) -> Access:
         endpoint_url or settings.get(settings_module.BUCKET_ENDPOINT_URL),
         settings.get(settings_module.BUCKET_ACCESS_KEY_ID),
         settings.get(settings_module.BUCKET_SECRET_ACCESS_KEY),
+        settings.get(settings_module.BUCKET_NAME),
     )
 
 

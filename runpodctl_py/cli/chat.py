@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from runpodctl_py.cli import options
-from runpodctl_py.cli.context import Context, endpoint_id, opened, run
+from runpodctl_py.cli.context import Context, opened, run
 from runpodctl_py.cli.house_style import App
 from runpodctl_py.cli.payload import read_text
 from runpodctl_py.errors import (
@@ -161,11 +161,12 @@ def chat(
     # Not before: a usage error should not have to wait for the HTTP client to be loaded.
     from runpodctl_py.api.openai_route import require_openai
     from runpodctl_py.cli.chat_answer import Question
+    from runpodctl_py.cli.sending import find_endpoint
 
     require_openai()
     question = Question(begun, sampling, model, streams, waiting.timeout)
     with opened(common, is_quiet=waiting.quiet) as context:
-        where = run(_find_endpoint(context, preset, endpoint, is_dry_run=sending.dry_run))
+        where = run(find_endpoint(context, preset, endpoint, is_dry_run=sending.dry_run))
         if sending.dry_run:
             _show_dry_run(context, where, question, preset)
         elif text is None and not earlier:
@@ -221,6 +222,7 @@ def _send_job(
     job: _Job, sending: options.Sending, waiting: options.Waiting, common: options.Common
 ) -> None:
     # Not before: a usage error should not have to wait for the HTTP client to be loaded.
+    from runpodctl_py.cli.chat_view import tell_reason
     from runpodctl_py.cli.following import Wish
     from runpodctl_py.cli.sending import Order, send
 
@@ -234,43 +236,23 @@ def _send_job(
     )
     with opened(common, is_quiet=waiting.quiet) as context:
         try:
-            run(send(context, order))
+            summary = run(send(context, order))
         except JobFailedError as exc:
             exc.hint = "\n".join(filter(None, (llm.hint_for(exc.message), exc.hint))) or None
             raise
-
-
-async def _find_endpoint(
-    context: Context, preset: Preset, given: str | None, *, is_dry_run: bool
-) -> str:
-    if context.settings.is_local and not given:
-        from runpodctl_py.cli.local_endpoint import ready_endpoint
-
-        return await ready_endpoint(context, preset, dry_run=is_dry_run)
-    return endpoint_id(context.settings, given, preset)
+        # Workers up to v2.23 do not say why an answer ended (workers reference D).
+        if summary is not None and (reason := llm.finish_reason(summary.job.output)):
+            tell_reason(context.output, reason)
 
 
 def _show_dry_run(context: Context, where: str, question: Question, preset: Preset) -> None:
-    """Print the exact request and what a worker costs per hour; send nothing."""
-    from runpodctl_py.cli.prices import preset_price_usd
+    from runpodctl_py.cli.sending import show_dry_run
 
-    settings = context.settings
-    price = 0.0 if settings.is_local else preset_price_usd(preset.name)
     model = question.model or "(the endpoint's only model)"
-    context.output.document(
-        {
-            "dry_run": True,
-            "request": {
-                "method": "POST",
-                "url": f"{settings.endpoint_base_url}/{where}/openai/v1/chat/completions",
-                "body": llm.openai_body(
-                    model, question.conversation, question.sampling, streams=question.streams
-                ),
-            },
-            "price_per_hour_usd": None if price is None else round(price * 3600, 6),
-        }
+    body = llm.openai_body(
+        model, question.conversation, question.sampling, streams=question.streams
     )
-    context.output.note("Nothing was sent.")
+    show_dry_run(context, f"/{where}/openai/v1/chat/completions", body, preset)
 
 
 def _answered(context: Context, where: str, question: Question) -> Answer:

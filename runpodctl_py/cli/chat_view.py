@@ -96,17 +96,23 @@ def tell_shortfalls(output: Output, answer: Answer) -> None:
     """Warn of an answer that is less than it seems."""
     if answer.error is not None:
         return
-    if answer.finish_reason == "length":
-        output.warn(
-            "The answer was cut off: it reached the limit of tokens. Allow more with --max-tokens."
-        )
-    elif answer.finish_reason is None:
+    if answer.finish_reason is None:
         output.warn("The worker did not say that the answer is complete.")
-    elif answer.finish_reason != "stop":
-        output.warn(f"The model stopped for another reason than its end: {answer.finish_reason}")
+    else:
+        tell_reason(output, answer.finish_reason)
     if not answer.text:
         thought = f", it only thought ({answer.thoughts} characters)" if answer.thoughts else ""
         output.warn(f"The model said nothing{thought}.")
+
+
+def tell_reason(output: Output, finish_reason: str) -> None:
+    """Warn of an answer that ended before the model had said all, by the worker's own word."""
+    if finish_reason == "length":
+        output.warn(
+            "The answer was cut off: it reached the limit of tokens. Allow more with --max-tokens."
+        )
+    elif finish_reason != "stop":
+        output.warn(f"The model stopped for another reason than its end: {finish_reason}")
 
 
 class JsonChatView(QuietExit):

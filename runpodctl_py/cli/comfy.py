@@ -16,7 +16,7 @@ from runpodctl_py.cli.context import Context, opened, run
 from runpodctl_py.cli.house_style import App
 from runpodctl_py.cli.output import Column, Output, bytes_text
 from runpodctl_py.cli.payload import read_text
-from runpodctl_py.errors import PayloadTooLargeError, SaveError, UsageError
+from runpodctl_py.errors import PayloadTooLargeError, UsageError
 from runpodctl_py.presets import loading
 from runpodctl_py.presets.fields import shown
 from runpodctl_py.settings import COMFY_ORG_API_KEY
@@ -113,10 +113,8 @@ def run_workflow(
 
     Export the workflow with ComfyUI's menu: File (or Workflow) -> Export (API).
     """
-    if seed is not None and random_seed:
-        raise UsageError("--seed and --random-seed exclude each other")
-    if sync and sending.detach:
-        raise UsageError("--sync and --detach exclude each other")
+    options.check_one_at_most({"--seed": seed is not None, "--random-seed": random_seed})
+    options.check_one_at_most({"--sync": sync, "--detach": sending.detach})
     if comfy_org_key and worker is comfy.Worker.DEKITA:
         raise UsageError("Dekita's worker takes no --comfy-org-key")
     if random_seed:
@@ -148,7 +146,7 @@ def run_workflow(
             _tell_seed(context.output, seed)
         summary = _sent(context, order, request)
         if summary is not None:
-            _judge(context.output, summary)
+            _tell_what_is_missing(context.output, summary)
 
 
 @app.command()
@@ -254,20 +252,8 @@ def _sent(context: Context, order: Order, request: comfy.Request) -> Summary | N
         raise
 
 
-def _judge(output: Output, summary: Summary) -> None:
-    """Say what a result means that only somebody who knows these workers can tell.
-
-    Raises:
-        SaveError: The pictures stayed on the worker.
-    """
-    job_id = summary.job.job_id
-    if paths := comfy.left_behind(summary.output):
-        raise SaveError(
-            f"{len(paths)} of its files stayed on the worker: {', '.join(paths)}",
-            hint="Such a worker uploads files if it can reach a bucket:  --bucket NAME (tobucket), "
-            "and returns them if it understands tobase64, which comfy run --worker dekita sends.",
-            job_id=job_id,
-        )
+def _tell_what_is_missing(output: Output, summary: Summary) -> None:
+    """Say what a result means that only somebody who knows these workers can tell."""
     if comfy.made_nothing(summary.output):
         output.warn(
             "ComfyUI made no picture. It makes none of a workflow that it has just run "

@@ -119,7 +119,9 @@ def opened(common: Common, *, is_quiet: bool = False) -> Iterator[Context]:
         except RunpodctlError as exc:
             if isinstance(exc, NetworkError) and daemon.find_running(folder) is None:
                 exc.message = "The local RunPod has ended"
-                exc.hint = "Why:  runpodctl-py local logs\nThe same command starts it again."
+                # A job that was sent is there when it runs again.
+                again = exc.hint if exc.job_id else "The same command starts it again."
+                exc.hint = f"Why:  runpodctl-py local logs\n{again or ''}".rstrip()
             exc.hint = _same_place(exc.hint)
             raise
 

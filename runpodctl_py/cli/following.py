@@ -35,7 +35,7 @@ from runpodctl_py.jobs.follow import PATIENCE_S, Event, Finished, Started, follo
 from runpodctl_py.jobs.ledger import Intent, Ledger, State, short_id
 from runpodctl_py.jobs.notes import Directly, Notes, sent
 from runpodctl_py.jobs.save import check_folder
-from runpodctl_py.jobs.streaming import Piece, hearing, with_pieces
+from runpodctl_py.jobs.streaming import Missed, Piece, hearing, with_pieces
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -64,6 +64,8 @@ class Wish:
         cancels_on_interrupt: Whether Ctrl-C cancels the job.
         is_verbose: Whether to show a failed job's traceback.
         hears: Whether what it streams is told as it arrives.
+        returns_object: Whether a mere text as its output says what went wrong.
+        expects_files: Whether it is no success without any.
     """
 
     preset: str | None = None
@@ -75,6 +77,8 @@ class Wish:
     cancels_on_interrupt: bool = False
     is_verbose: bool = False
     hears: bool = False
+    returns_object: bool = False
+    expects_files: bool = False
 
     @classmethod
     def of(cls, asked: Following, preset: str | None, *, hears: bool = False) -> Self:
@@ -94,9 +98,10 @@ class Wish:
 
     def as_recorded(self, intent: Intent) -> Self:
         """Return the same with what the job was sent with, where nothing else was said."""
+        wish = replace(self, returns_object=intent.returns_object)
         if self.output_dir is not None:
-            return self
-        return replace(self, output_dir=intent.output_dir, output_name=intent.output_name)
+            return wish
+        return replace(wish, output_dir=intent.output_dir, output_name=intent.output_name)
 
 
 class Session:
@@ -123,6 +128,7 @@ class Session:
         self._began_s = self._clock.now_s()
         self._price: asyncio.Task[float | None] | None = None
         self._heard: list[JsonValue] = []
+        self._has_missed = False
         self._bucket: BucketPlace | None = None
         self._notes: Notes
 
@@ -181,7 +187,7 @@ class Session:
         with job_view(self._context.output, self._name) as view:
             view.submitted(job.job_id, self._place)
             finished = await self._until_final(view, job, was_seen=True)
-        await self._finish(finished, view, None, None)
+        await self._finish(finished, view, *await self._notes.origin())
 
     async def retried(self, record: Record) -> bool:
         """Have RunPod run a job once more under its id; tell whether it could."""
@@ -218,6 +224,7 @@ class Session:
             is_sync=sync_wait_ms is not None,
             output_dir=self._directory.absolute(),
             output_name=self._wish.output_name,
+            returns_object=self._wish.returns_object,
             bucket=place_in(request.s3_config),
             parent=self._wish.parent,
         )
@@ -263,11 +270,14 @@ class Session:
                 if isinstance(event, Piece):
                     view.hear(event.value)
                     continue
+                if isinstance(event, Missed):
+                    self._has_missed = True
+                    continue
                 view.show(event)
                 if isinstance(event, Started | Finished):
                     await self._notes.seen(event.job)
                 if isinstance(event, Finished):
-                    return replace(event, job=await self._whole(event.job))
+                    return replace(event, job=await with_pieces(self._endpoint, event.job, self))
         except asyncio.CancelledError:
             await self._interrupted(job.job_id)
         except ResultExpiredError:
@@ -279,7 +289,7 @@ class Session:
             raise
         raise AssertionError  # pragma: no cover - following ends with Finished or raises
 
-    def _events(self, job: Job, *, was_seen: bool) -> AsyncIterator[Event | Piece]:
+    def _events(self, job: Job, *, was_seen: bool) -> AsyncIterator[Event | Piece | Missed]:
         events = follow(
             self._endpoint,
             job,
@@ -291,18 +301,17 @@ class Session:
         )
         if not self._wish.hears:
             return events
-        return hearing(events, self._endpoint, job.job_id, self._clock, self._keep)
+        return hearing(events, self._endpoint, job.job_id, self._clock, self)
 
-    async def _keep(self, pieces: Sequence[JsonValue]) -> None:
+    async def keep(self, pieces: Sequence[JsonValue]) -> None:
+        """Keep what the job has streamed, whether or not the ledger works."""
         self._heard += pieces
-        await self._notes.heard(pieces)
+        await self._notes.keep(pieces)
 
-    async def _whole(self, job: Job) -> Job:
-        """Return an ended job with its output, also if its worker does not collect what it said."""
-        known = () if job.output else await self._notes.pieces()
-        # What we heard ourselves is as it came; what others heard is without secrets.
-        heard = known if len(known) > len(self._heard) else self._heard
-        return await with_pieces(self._endpoint, job, heard)
+    async def known(self) -> Sequence[JsonValue]:
+        """Return what it has streamed, to us or to others before."""
+        known = await self._notes.known()
+        return known if len(known) > len(self._heard) else self._heard
 
     async def _finish(
         self,
@@ -320,6 +329,7 @@ class Session:
             self._place.preset,
             submitted_at,
             price,
+            self._wish.returns_object,
             self._wish.output_name,
         )
         try:
@@ -332,15 +342,25 @@ class Session:
                 job_id=job.job_id,
             ) from None
         await self._notes.home(summary, is_wanted=self._wish.saves)
-        self._tell(summary, self._clock.now_s() - self._began_s, has_told=view.has_told)
+        self._tell(summary, self._clock.now_s() - self._began_s, has_told=self._has_told(view))
         return summary
 
     async def _summary(self, job: Job, submission: Submission) -> Summary:
         if not self._wish.saves:
             cost = cost_usd(job, submission.price_per_s_usd)
             return Summary(
-                job, error=judge(job, self._place.preset), cost_usd=cost, output=job.output
+                job,
+                error=judge(job, returns_object=self._wish.returns_object),
+                cost_usd=cost,
+                output=job.output,
             )
+        summary = await self._collected(job, submission)
+        if self._wish.expects_files and summary.error is None and not summary.files:
+            none = SaveError("The job completed, but returned no file", job_id=job.job_id)
+            return replace(summary, error=none)
+        return summary
+
+    async def _collected(self, job: Job, submission: Submission) -> Summary:
         server = None if self._bucket is None else self._bucket.endpoint_url
         async with download_client() as client:
             fetcher = link_fetcher(client, self._context.settings, server)
@@ -349,6 +369,12 @@ class Session:
     @property
     def _directory(self) -> Path:
         return self._wish.output_dir or self._context.settings.output_folder
+
+    def _has_told(self, view: JobView) -> bool:
+        """Tell whether the output was printed as it came, all of it."""
+        if view.has_told and self._has_missed:
+            self._context.output.warn("Some of it may not have been printed. All that there is:")
+        return view.has_told and not self._has_missed
 
     def _tell(self, summary: Summary, elapsed_s: float, *, has_told: bool) -> None:
         view = result_view.ResultView(
@@ -392,7 +418,9 @@ class Session:
 
     def _way_back(self, job_id: str) -> str:
         lines = [
-            f"Watch it:   {self._again('watch', job_id)}",
+            f"Go on:      {self._again('stream', job_id)}"
+            if self._wish.hears
+            else f"Watch it:   {self._again('watch', job_id)}",
             f"Cancel it:  {self._again('cancel', job_id)}",
         ]
         if self._context.stops_local:

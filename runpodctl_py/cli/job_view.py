@@ -15,6 +15,7 @@ from runpodctl_py.cli.output import Output, bytes_text, printable, seconds_text
 from runpodctl_py.cli.saying import Saying, how_far
 from runpodctl_py.jobs.follow import Event, Progressed, Queued, Started, Unchanged
 from runpodctl_py.jobs.progress import Progress
+from runpodctl_py.jobs.words import LiveText, is_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -150,6 +151,7 @@ class JsonJobView(QuietExit):
     def __init__(self, output: Output) -> None:
         self._output = output
         self._job_id = ""
+        self._words = LiveText()
 
     def submitted(self, job_id: str, place: Place) -> None:
         """Print the `queued` event."""
@@ -172,7 +174,10 @@ class JsonJobView(QuietExit):
 
     def hear(self, piece: JsonValue) -> None:
         """Print a `piece` event."""
-        self._output.event({"event": "piece", "id": self._job_id, "output": piece})
+        text = self._words.feed(piece) if is_words(piece) else None
+        self._output.event(
+            {"event": "piece", "id": self._job_id, "output": piece, "text": text or None}
+        )
 
     def _progress(self, progress: Progress) -> JsonObject:
         return {

@@ -47,7 +47,7 @@ def status(
         found = run(_ask(context, located, lambda asked: asked.status(located.job_id)))
         _note(context, located, found)
     _show_job(context.output, found)
-    _raise_for(context.output, found, located.preset, is_verbose=verbose)
+    _raise_for(context.output, found, located, is_verbose=verbose)
 
 
 @app.command()
@@ -218,11 +218,13 @@ def _show_job(output: Output, job: Job) -> None:
     output.table([Column("field"), Column("value")], rows, document)
 
 
-def _raise_for(output: Output, job: Job, preset: str | None, *, is_verbose: bool) -> None:
+def _raise_for(output: Output, job: Job, located: Located, *, is_verbose: bool) -> None:
     from runpodctl_py.errors import JobFailedError
     from runpodctl_py.jobs.collect import judge
 
-    error = judge(job, preset) if job.status.is_final else None
+    record = located.record
+    returns_object = record is not None and record.intent.returns_object
+    error = judge(job, returns_object=returns_object) if job.status.is_final else None
     if error is None:
         return
     if isinstance(error, JobFailedError) and error.traceback:

@@ -127,7 +127,9 @@ def layers(
             payload=payload,
             preset=preset,
             endpoint=endpoint,
-            wish=replace(Wish.while_waiting(waiting, preset.name), output_dir=folder),
+            wish=replace(
+                Wish.while_waiting(waiting, preset.name), output_dir=folder, expects_files=True
+            ),
             sending=sending,
             bucket=bucket,
         )

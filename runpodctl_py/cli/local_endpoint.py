@@ -15,22 +15,32 @@ from runpodctl_py.api import serverless
 from runpodctl_py.api.provisioning import connect
 from runpodctl_py.cli.deployments import note_setup
 from runpodctl_py.cli.desired import Flags, desired_state
-from runpodctl_py.cli.stand_ins import how_to_have_the_real_one, what_it_does
+from runpodctl_py.cli.stand_ins import (
+    how_to_have_the_real_one,
+    remind,
+    serving_endpoint,
+    serving_image,
+)
 from runpodctl_py.emulator.daemon import data_folder
-from runpodctl_py.emulator.workers.images import command_for
 from runpodctl_py.errors import NotFoundError, UsageError
 
 if TYPE_CHECKING:
     from runpodctl_py.cli.context import Context
+    from runpodctl_py.cli.stand_ins import Serving
     from runpodctl_py.presets.model import Preset
     from runpodctl_py.settings import Settings
 
 
 async def ready_endpoint(context: Context, preset: Preset, *, dry_run: bool) -> str:
-    """Return the id of the preset's local endpoint; provision it if it does not exist."""
+    """Return the id of the preset's local endpoint; provision it if it does not exist.
+
+    Says whose work the results will be, if they will not be the real worker's.
+    """
     known_id = context.settings.get(preset.env_key)
     # Asked of the job API: loading what GraphQL needs takes as long as all the rest of a submit.
     if known_id and await _exists(context.settings, known_id):
+        if not dry_run:
+            remind(context, await serving_endpoint(context, known_id))
         return known_id
     # Two first commands at once would both create it, and names are unique.
     async with AsyncFileLock(data_folder(os.environ) / "provisioning.lock"):
@@ -51,7 +61,8 @@ async def _exists(settings: Settings, endpoint_id: str) -> bool:
 async def _provisioned(context: Context, preset: Preset, *, dry_run: bool) -> str:
     settings = context.settings
     async with connect(settings.api_base_url, settings.api_key) as provisioner:
-        if command_for(preset.template.image, {}) is None:
+        serving = await serving_image(context, preset.template.image)
+        if serving.is_by_nobody:
             raise _not_by_itself(preset)
         known_id = settings.get(preset.env_key)
         plan = await provision.plan(provisioner, desired_state(preset, Flags()), known_id)
@@ -64,19 +75,18 @@ async def _provisioned(context: Context, preset: Preset, *, dry_run: bool) -> st
         }
         endpoint_id = ids["endpoint"]
         note_setup(context, plan, preset.name, ids)
-        target = plan.template.target
     env_file.set_values(settings.env_path, {preset.env_key: endpoint_id})
     context.output.note(
         f"Set up {preset.name} ({endpoint_id}); its id is in {settings.env_path.name}.", style="dim"
     )
-    _tell_of_stand_in(context, target.image, preset.endpoint.name)
+    _introduce(context, serving, preset.endpoint.name)
     return endpoint_id
 
 
-def _tell_of_stand_in(context: Context, image: str, endpoint_name: str) -> None:
-    """Say whose work the results will be; a program is told, too."""
-    if (sentence := what_it_does(image)) is not None:
-        context.output.warn(sentence)
+def _introduce(context: Context, serving: Serving, endpoint_name: str) -> None:
+    """Say whose work the results will be, and how to have the real worker's."""
+    if serving.sentence is not None and not context.output.is_quiet:
+        context.output.warn(serving.sentence)
         for line in how_to_have_the_real_one(endpoint_name):
             context.output.note(f"  {line}", style="dim")
 

@@ -1,15 +1,21 @@
 """Options that several commands share, each written once, and groups of them.
 
-A command that has a parameter of a group's type has all its options (`house_style.py`).
+A command that has a parameter of a group's type has all its options (`house_style.py`). Options
+that cannot be given together are refused here, too.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from runpodctl_py.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 Json = Annotated[
     bool, typer.Option("--json", help="Print JSON: one document, or one object a line.")
@@ -43,7 +49,10 @@ Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 EndpointId = Annotated[
     str | None,
     typer.Option(
-        "--endpoint", "-e", metavar="ID", help="The endpoint. Default: RUNPOD_ENDPOINT_ID."
+        "--endpoint",
+        "-e",
+        metavar="ID",
+        help="The endpoint. Default: the preset's own, as setup wrote it, else RUNPOD_ENDPOINT_ID.",
     ),
 ]
 PresetName = Annotated[
@@ -148,3 +157,16 @@ class Following(Waiting):
     no_save: Annotated[
         bool, typer.Option("--no-save", help="Print the output only; write no file.")
     ] = False
+
+
+def check_one_at_most(given: Mapping[str, bool]) -> None:
+    """Refuse options that exclude each other.
+
+    Args:
+        given: Which of them were given, by their names.
+
+    Raises:
+        UsageError: More than one.
+    """
+    if len(names := [name for name, is_given in given.items() if is_given]) > 1:
+        raise UsageError(f"{' and '.join(names)} exclude each other")

@@ -63,6 +63,11 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() or c in "\n\t" else "�" for c in text)
 
 
+def _as_data(text: str) -> str:
+    """Return text for stdout: as it is for a program or a file, and harmless for a terminal."""
+    return printable(text) if is_terminal(sys.stdout) else text
+
+
 @dataclass(frozen=True)
 class Column:
     """A column of a table: its heading, and whether it holds numbers."""
@@ -108,11 +113,11 @@ class Output:
 
     def result(self, text: str) -> None:
         """Print what was asked for, as text."""
-        _write(printable(text), sys.stdout)
+        _write(_as_data(text), sys.stdout)
 
     def text(self, text: str) -> None:
         """Print a part of what was asked for, as it comes; nobody ends the line but the text."""
-        _write(printable(text), sys.stdout, end="")
+        _write(_as_data(text), sys.stdout, end="")
 
     def document(self, value: JsonValue) -> None:
         """Print what was asked for, as one JSON document."""

@@ -53,7 +53,8 @@ def read_text(source: str) -> str:
     except UnicodeDecodeError as exc:
         name = "stdin" if source == "-" else source
         raise UsageError(
-            f"{name} is no UTF-8 text", hint="For binary content: --set key=@FILE sends base64."
+            f"{name} is no UTF-8 text",
+            hint="For binary content of a job's field:  submit --set key=@FILE sends base64.",
         ) from exc
 
 

@@ -10,11 +10,7 @@ import typer
 from runpodctl_py.cli import options
 from runpodctl_py.cli.context import Context, opened, run
 from runpodctl_py.cli.located import JobId, load_settings, open_ledger, placed
-from runpodctl_py.errors import (
-    ConfirmationNeededError,
-    RefusedError,
-    UsageError,
-)
+from runpodctl_py.errors import ConfirmationNeededError, RefusedError
 
 if TYPE_CHECKING:
     from runpodctl_py.api.types import JobRequest
@@ -47,6 +43,7 @@ def retry(
       runpodctl-py jobs retry 55de0a17 --force --detach
     """
     from runpodctl_py.cli.following import Wish
+    from runpodctl_py.cli.sending import check_can_leave
 
     with open_ledger(common) as ledger:
         ledger.settle()
@@ -57,11 +54,8 @@ def retry(
     where = placed(record.intent.place, what, common, load_settings(common))
     wish = Wish.of(following, record.intent.preset).as_recorded(record.intent)
     with opened(where, is_quiet=following.quiet) as context:
-        if detach and context.stops_local:
-            raise UsageError(
-                "The local RunPod would stop with this command, and the job with it",
-                hint="Start one that stays:  runpodctl-py local up --detach",
-            )
+        if detach:
+            check_can_leave(context)
         request = _request(record, payload, context.settings)
         run(_repeat(context, record, request, wish, detach=detach))
 

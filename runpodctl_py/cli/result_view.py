@@ -124,4 +124,5 @@ def finished_event(summary: Summary, endpoint_id: str) -> JsonObject:
         "warnings": [*summary.warnings],
         "error": summary.error.message if summary.error else None,
         "output": summary.output,
+        "text": summary.text,
     }

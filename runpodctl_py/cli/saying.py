@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from runpodctl_py.jobs.outputs import read_output
+from runpodctl_py.jobs.outputs import InlineFile, read_output
 from runpodctl_py.jobs.progress import read_progress
 from runpodctl_py.jobs.words import LiveText, is_words
 
@@ -66,7 +66,7 @@ class Saying:
     def hear(self, piece: JsonValue) -> bool:
         """Print a piece, and tell whether it is one to print: no file, and no progress."""
         self.pieces += 1
-        if how_far(piece) is not None:
+        if how_far(piece) is not None or _is_file(piece):
             return False
         if text := self._words.feed(piece):
             self._say(text)
@@ -74,8 +74,6 @@ class Saying:
         if is_words(piece):
             # The rest of it may follow, or was said without words.
             return True
-        if read_output(piece).files:
-            return False
         self._text.end()
         self._begin()
         self._output.event(piece)
@@ -95,6 +93,12 @@ class Saying:
         if not self.has_said:
             self.has_said = True
             self._before()
+
+
+def _is_file(piece: JsonValue) -> bool:
+    """Tell whether a piece is saved rather than read; a link may also be a word of a text."""
+    files = read_output(piece).files
+    return any(not isinstance(piece, str) or isinstance(file, InlineFile) for file in files)
 
 
 def how_far(piece: JsonValue) -> Progress | None:

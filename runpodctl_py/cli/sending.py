@@ -1,12 +1,12 @@
 """From an order on the command line to its job: the endpoint found, the request shown or sent.
 
-Owns what all commands that send one job have in common. What a worker takes is the caller's; how a
-job is followed is `following.py`'s.
+Owns what all commands that send something to an endpoint have in common. What a worker takes is the
+caller's; how a job is followed is `following.py`'s.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from runpodctl_py.api.serverless import RUN_LIMIT_BYTES, RUNSYNC_LIMIT_BYTES, check_size
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from runpodctl_py.cli.context import Context
     from runpodctl_py.jobs.collect import Summary
-    from runpodctl_py.jsontypes import JsonValue
+    from runpodctl_py.jsontypes import JsonObject, JsonValue
     from runpodctl_py.presets.model import Preset
 
 #: How long `/runsync` holds at first; an unfinished job is followed from there. RunPod's own 90 s
@@ -82,17 +82,16 @@ async def send(context: Context, order: Order) -> Summary | None:
     )
     limit = RUNSYNC_LIMIT_BYTES if order.is_sync else RUN_LIMIT_BYTES
     check_size(request.as_json(), limit, order.operation)
-    leaves = order.sending.detach
-    if leaves and context.stops_local:
-        raise UsageError(
-            "The local RunPod would stop with this command, and the job with it",
-            hint="Start one that stays:  runpodctl-py local up --detach",
-        )
-    where = await _find_endpoint(context, order)
-    if order.sending.dry_run:
-        _show_dry_run(context, where, order, request)
+    leaves, is_dry_run = order.sending.detach, order.sending.dry_run
+    if leaves:
+        check_can_leave(context)
+    where = await find_endpoint(context, order.preset, order.endpoint, is_dry_run=is_dry_run)
+    if is_dry_run:
+        show_dry_run(context, f"/{where}{order.operation}", request.as_json(), order.preset)
         return None
-    async with Session(context, where, order.wish) as session:
+    returns_object = order.preset is not None and order.preset.returns_object
+    wish = replace(order.wish, returns_object=returns_object)
+    async with Session(context, where, wish) as session:
         if leaves:
             await session.send_and_leave(request)
             return None
@@ -100,33 +99,64 @@ async def send(context: Context, order: Order) -> Summary | None:
         return await session.send_and_follow(request, sync_wait_ms=wait_ms)
 
 
-async def _find_endpoint(context: Context, order: Order) -> str:
-    preset, is_dry_run = order.preset, order.sending.dry_run
-    if context.settings.is_local and preset is not None and not order.endpoint:
+def check_can_leave(context: Context) -> None:
+    """Check that a job goes on when the command that sent it ends.
+
+    Raises:
+        UsageError: It is on a local RunPod that ends with the command.
+    """
+    if context.stops_local:
+        raise UsageError(
+            "The local RunPod would stop with this command, and the job with it",
+            hint="Start one that stays:  runpodctl-py local up --detach",
+        )
+
+
+async def find_endpoint(
+    context: Context, preset: Preset | None, given: str | None, *, is_dry_run: bool
+) -> str:
+    """Return the endpoint to use; on the local RunPod, a preset's is made when there is none.
+
+    Args:
+        context: The command's surroundings.
+        preset: What kind of worker is meant, if we know.
+        given: The endpoint that was named, if one was.
+        is_dry_run: Whether nothing may be made.
+
+    Raises:
+        UnauthorizedError, NotFoundError: There is none.
+    """
+    if context.settings.is_local and preset is not None and not given:
         from runpodctl_py.cli.local_endpoint import ready_endpoint
 
         return await ready_endpoint(context, preset, dry_run=is_dry_run)
-    return endpoint_id(context.settings, order.endpoint, preset)
+    return endpoint_id(context.settings, given, preset)
 
 
-def _show_dry_run(context: Context, endpoint_id: str, order: Order, request: JobRequest) -> None:
-    """Print the exact request and what a worker costs per hour; send nothing."""
-    settings, preset = context.settings, order.preset
+def show_dry_run(context: Context, path: str, body: JsonObject, preset: Preset | None) -> None:
+    """Print the exact request and what a worker costs per hour; send nothing.
+
+    Args:
+        context: Where to print it.
+        path: Where it would be posted to, below the job API's root.
+        body: What would be posted.
+        preset: What kind of worker it is for, if we know.
+    """
+    settings = context.settings
     price = (
         None if preset is None else price_per_s_usd(preset.endpoint.gpu, preset.endpoint.gpu_count)
     )
     if settings.is_local:
         price = 0.0
-    body = request.as_json()
     if "s3Config" in body:
         # The one part that is not what the person typed: it holds the keys of their bucket.
-        body["s3Config"] = masked(body["s3Config"])
+        body = {**body, "s3Config": masked(body["s3Config"])}
     context.output.document(
         {
             "dry_run": True,
             "request": {
                 "method": "POST",
-                "url": f"{settings.endpoint_base_url}/{endpoint_id}{order.operation}",
+                "url": f"{settings.endpoint_base_url}{path}",
                 "body": body,
             },
             "price_per_hour_usd": None if price is None else round(price * 3600, 6),

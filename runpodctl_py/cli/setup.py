@@ -20,18 +20,24 @@ from runpodctl_py.cli.deployments import note_setup
 from runpodctl_py.cli.desired import Flags, desired_state
 from runpodctl_py.cli.house_style import App
 from runpodctl_py.cli.output import Column, Output
+from runpodctl_py.cli.stand_ins import serving_image
 from runpodctl_py.errors import RunpodctlError, UsageError
 from runpodctl_py.presets import loading
 from runpodctl_py.workloads import llm
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from runpodctl_py.api.provisioning import Provisioner
     from runpodctl_py.jsontypes import JsonObject
     from runpodctl_py.presets.model import Preset
     from runpodctl_py.provision import Desired, Plan
 
+    Judge = Callable[[Context, Desired, Plan], None]
+
 app = App()
 
+_VLLM = "vllm"
 
 PresetArgument = Annotated[
     str | None,
@@ -101,7 +107,8 @@ def setup_vllm(
         variables.append(f"{llm.MODEL_NAME}={llm.check_model_name(model)}")
     if max_model_len is not None:
         variables.append(f"{llm.MAX_MODEL_LEN}={max_model_len}")
-    set_up("vllm", replace(flags, env=[*(flags.env or []), *variables]), common)
+    flags = replace(flags, env=[*(flags.env or []), *variables])
+    set_up(_VLLM, flags, common, _judge_model)
 
 
 @app.command()
@@ -129,21 +136,23 @@ def setup(
             "Which preset?", hint="See them:  runpodctl-py setup --list\nOr name a TOML file."
         )
     else:
-        set_up(preset, flags, common)
+        # By its own command or by this one, it is the same preset, and needs a model.
+        set_up(preset, flags, common, _judge_model if preset == _VLLM else None)
 
 
-def set_up(source: str, flags: Flags, common: options.Common) -> None:
+def set_up(source: str, flags: Flags, common: options.Common, judge: Judge | None = None) -> None:
     """Bring an endpoint into the state that a preset and the flags describe.
 
     Args:
         source: The preset, as the person named it.
         flags: What they said about it.
         common: Where to set it up, and how to tell of it.
+        judge: What has more to say of a plan than we know, and may refuse it.
     """
     preset = loading.load(source)
     desired = desired_state(preset, flags)
     with opened(common) as context:
-        run(_connected(context, Setup(context, source, preset, desired, flags)))
+        run(_connected(context, Setup(context, source, preset, desired, flags, judge)))
 
 
 async def _connected(context: Context, setup: Setup) -> None:
@@ -163,6 +172,7 @@ class Setup:
     preset: Preset
     desired: Desired
     flags: Flags
+    judge: Judge | None = None
 
     async def run(self, provisioner: Provisioner) -> None:
         """Do it, or with --dry-run only show it."""
@@ -171,10 +181,13 @@ class Setup:
         context, preset = self.context, self.preset
         known_id = context.settings.get(preset.env_key)
         plan = await provision.plan(provisioner, self.desired, known_id)
-        if preset.name == "vllm":
-            self._judge_model(plan)
+        if self.judge is not None:
+            self.judge(context, self.desired, plan)
         keys = _env_keys(context, preset, plan)
-        view = setup_view.SetupView(context, preset, self.desired, plan, keys, source=self.source)
+        serving = await serving_image(context, plan.template.target.image)
+        view = setup_view.SetupView(
+            context, preset, self.desired, plan, keys, source=self.source, serving=serving
+        )
         if self.flags.dry_run:
             view.show_dry_run(_requests(provisioner, plan))
             return
@@ -203,28 +216,29 @@ class Setup:
             _write_down(context, written)
         view.show_done(endpoint_id, tuple(written))
 
-    def _judge_model(self, plan: Plan) -> None:
-        """Say which model it will be, and whether that can be.
 
-        Raises:
-            UsageError: None was named, neither now nor before: the worker would take one that
-                nobody wants.
-        """
-        output, model = self.context.output, plan.template.target.env.get(llm.MODEL_NAME)
-        if not model:
-            if self.context.settings.is_local:
-                return
-            raise UsageError(
-                "Which model?",
-                hint="Name one on Hugging Face:  runpodctl-py setup-vllm --model Qwen/Qwen3-8B",
-            )
-        if plan.is_empty:
+def _judge_model(context: Context, desired: Desired, plan: Plan) -> None:
+    """Say which model it will be, and whether that can be.
+
+    Raises:
+        UsageError: None was named, neither now nor before: the worker would take one that nobody
+            wants.
+    """
+    output, model = context.output, plan.template.target.env.get(llm.MODEL_NAME)
+    if not model:
+        if context.settings.is_local:
             return
-        output.note(f"Model: {model}")
-        pools = [found for each in self.desired.gpu.pools if (found := gpus.pool(each))]
-        memory_gb = min((each.vram_gb for each in pools), default=0) * self.desired.gpu_count
-        if memory_gb and (remark := llm.too_large(model, memory_gb)):
-            output.warn(remark)
+        raise UsageError(
+            "Which model?",
+            hint="Name one on Hugging Face:  runpodctl-py setup-vllm --model Qwen/Qwen3-8B",
+        )
+    if plan.is_empty:
+        return
+    output.note(f"Model: {model}")
+    pools = [found for each in desired.gpu.pools if (found := gpus.pool(each))]
+    memory_gb = min((each.vram_gb for each in pools), default=0) * desired.gpu_count
+    if memory_gb and (remark := llm.too_large(model, memory_gb)):
+        output.warn(remark)
 
 
 def _requests(provisioner: Provisioner, plan: Plan) -> list[JsonObject]:

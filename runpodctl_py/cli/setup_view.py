@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runpodctl_py.cli.stand_ins import how_to_have_the_real_one, what_it_does
+from runpodctl_py.cli.stand_ins import Serving, how_to_have_the_real_one
 from runpodctl_py.gpus import price_per_s_usd
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ class SetupView:
         plan: What will change.
         env_keys: The keys of `.env` that will be written.
         source: The preset as the person named it.
+        serving: Who serves the image on the local RunPod.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class SetupView:
         env_keys: tuple[str, ...],
         *,
         source: str,
+        serving: Serving | None = None,
     ) -> None:
         self._context = context
         self._output = context.output
@@ -59,6 +61,7 @@ class SetupView:
         self._plan = plan
         self._env_keys = env_keys
         self._source = source
+        self._serving = serving or Serving()
         path = context.settings.env_path
         self._env_name = path.name if path.parent == Path.cwd() else str(path)
 
@@ -113,17 +116,11 @@ class SetupView:
 
     def _note_stand_in(self) -> None:
         """Say whose work the results will be, and how to have the real worker's."""
-        if sentence := self._stand_in():
+        if sentence := self._serving.sentence:
             self._output.note(f"  {sentence}", style="yellow")
             for line in how_to_have_the_real_one(self._plan.endpoint.target.name):
                 self._output.note(f"  {line}")
             self._output.note()
-
-    def _stand_in(self) -> str | None:
-        """Return what stands in for the image on the local RunPod, if anything does."""
-        if not self._context.settings.is_local:
-            return None
-        return what_it_does(self._plan.template.target.image)
 
     def _image_problem(self) -> str | None:
         """Say why no worker will come of the image, if that is known beforehand."""
@@ -131,9 +128,7 @@ class SetupView:
         if self._plan.template.action == "unchanged":
             return None
         if self._context.settings.is_local:
-            from runpodctl_py.emulator.workers.images import command_for
-
-            if command_for(image, {}) is None:
+            if self._serving.is_by_nobody:
                 return (
                     f"The local RunPod runs {image} with `local up --containers`, or your code for "
                     "it with `local up --handler`: otherwise its workers will be unhealthy."
@@ -184,10 +179,8 @@ class SetupView:
 
     def _example(self) -> str:
         local = " --local" if self._context.settings.is_local else ""
-        if self._preset.name == "test":
-            return f"runpodctl-py submit --task text_processing{local}"
-        if self._preset.name == "vllm":
-            return f'runpodctl-py chat "Hello"{local}'
+        if self._preset.example is not None:
+            return f"runpodctl-py {self._preset.example}{local}"
         required = [
             f" --set {_example_of(field)}"
             for field in self._preset.input.values()
@@ -207,7 +200,7 @@ class SetupView:
                 "keys": list(self._env_keys),
             },
             "price_per_hour_usd": self._price_per_hour(),
-            "stand_in": self._stand_in(),
+            "stand_in": self._serving.sentence,
             "warnings": [problem] if (problem := self._image_problem()) else [],
         }
 

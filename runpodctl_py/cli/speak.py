@@ -130,6 +130,7 @@ def speak(
         Wish.while_waiting(waiting, preset.name),
         output_dir=folder,
         output_name=None if name is None else name.stem,
+        expects_files=True,
     )
     order = Order(
         payload=payload,
@@ -170,6 +171,10 @@ def _destination(output: str | None) -> tuple[Path | None, Path | None]:
 
     if output is None:
         return None, None
+    if output == "-":
+        raise UsageError(
+            "-o takes a file or a folder: sound is not written to stdout", hint="Name a file."
+        )
     path = Path(output)
     if path.is_dir() or output.endswith(("/", "\\")):
         return path, None
@@ -177,9 +182,9 @@ def _destination(output: str | None) -> tuple[Path | None, Path | None]:
         raise UsageError(
             f"{path} exists, and is not overwritten", hint="Take another name, or remove it."
         )
-    if (safe := safe_name(path.name)) != path.name:
+    if (safe := safe_name(path.stem + path.suffix.lower())) != path.name:
         raise UsageError(
-            f"{path.name} is no good name for a file: some systems cannot have it",
-            hint=f"Take {safe}.",
+            f"{path.name} is no good name for the file",
+            hint=f"Take {safe}: some systems cannot have others, and endings are in small letters.",
         )
     return path.parent, Path(path.name)

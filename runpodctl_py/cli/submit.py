@@ -121,8 +121,7 @@ def submit(
     Without --task or --preset, the input goes to --endpoint or RUNPOD_ENDPOINT_ID as it is.
     """
     ways = {"--detach": sending.detach, "--sync": sync, "--stream": stream}
-    if len(given := [name for name, is_given in ways.items() if is_given]) > 1:
-        raise UsageError(f"{' and '.join(given)} exclude each other")
+    options.check_one_at_most(ways)
     task_input = _task_input(task, stdin, text, input_file, duration, output_format)
     chosen = _preset(task, target.preset)
     job_input = _job_input(chosen, task_input, payload, setting or [])
@@ -175,10 +174,8 @@ def _task_input(  # noqa: PLR0917 # one for each option of the test worker
             f"Unexpected argument {stdin!r}",
             hint="The task's text goes with --input, or - for stdin.",
         )
-    sources = [("-", stdin), ("--input", text), ("--input-file", input_file)]
-    given = [name for name, value in sources if value is not None]
-    if len(given) > 1:
-        raise UsageError(f"{' and '.join(given)} exclude each other")
+    sources = {"-": stdin, "--input": text, "--input-file": input_file}
+    options.check_one_at_most({name: value is not None for name, value in sources.items()})
     fields: JsonObject = {} if task is None else {"task_type": task.value}
     if duration is not None:
         fields["duration"] = duration

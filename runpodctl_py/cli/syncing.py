@@ -266,11 +266,10 @@ class Report:
                 for file in summary.files:
                     self.output.result(str(file.path))
                 files = ", ".join(f"{f.path} ({bytes_text(f.size_bytes)})" for f in summary.files)
-                said = files or (summary.error.message.splitlines()[0] if summary.error else "")
-                self.output.note(
-                    f"{record.state.value:<10} {record.short_id}: {said or 'no files'}"
-                )
-                for warning in summary.warnings:
+                troubles = summary.error.message.splitlines() if summary.error else []
+                said = files or (troubles.pop(0) if troubles else "no files")
+                self.output.note(f"{record.state.value:<10} {record.short_id}: {said}")
+                for warning in (*troubles, *summary.warnings):
                     self.output.warn(warning)
 
     def end(self) -> None:

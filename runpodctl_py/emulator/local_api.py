@@ -13,6 +13,7 @@ from runpodctl_py.emulator import bodies
 from runpodctl_py.emulator.bells import SCALER, hold
 from runpodctl_py.emulator.errors import ControlPlaneError, JobApiError, bad_request
 from runpodctl_py.emulator.workers.handlers import Handler, serve
+from runpodctl_py.emulator.workers.images import Serves, stand_in, who_serves
 from runpodctl_py.emulator.workers.logs import read_tail
 from runpodctl_py.emulator.workers.simulated import SimulatedWorkers
 from runpodctl_py.errors import EmulatorError
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from runpodctl_py.emulator.bells import Bells
     from runpodctl_py.emulator.clock import Clock
+    from runpodctl_py.emulator.config import EmulatorConfig
     from runpodctl_py.emulator.control.model import Endpoint
     from runpodctl_py.emulator.state import State
     from runpodctl_py.emulator.workers.record import Worker
@@ -48,7 +50,7 @@ class LocalApi:
         host: Starts the first worker of a handler.
         reloader: Watches the files of handlers.
         bells: What tells of changes.
-        has_rate_limits: Whether the job API refuses too many requests.
+        config: How this emulator runs.
     """
 
     state: State
@@ -57,7 +59,7 @@ class LocalApi:
     host: WorkerHost
     reloader: Reloader
     bells: Bells
-    has_rate_limits: bool = False
+    config: EmulatorConfig
 
     async def status(self, _request: Request) -> Response:
         """GET /_local/status: the emulator and its endpoints."""
@@ -66,13 +68,19 @@ class LocalApi:
                 "version": __version__,
                 "startedAt": self.started_at,
                 "uptimeSeconds": round(self.clock.now() - self.started_at, 3),
-                "rateLimits": self.has_rate_limits,
+                "rateLimits": self.config.rate_limits,
                 "endpoints": [
-                    endpoint_shape(self.state, each)
+                    {**endpoint_shape(self.state, each), **self._serving(self._image_of(each))}
                     for each in self.state.control.endpoints.values()
                 ],
             }
         )
+
+    async def images(self, request: Request) -> Response:
+        """GET /_local/images?name=: who serves an image here, whether or not an endpoint has it."""
+        if (name := request.query_params.get("name")) is None:
+            raise bad_request("?name= names no image")
+        return bodies.answer({"image": name, **self._serving(name)})
 
     async def workers(self, _request: Request) -> Response:
         """GET /_local/workers: every worker with its process and its log."""
@@ -129,6 +137,16 @@ class LocalApi:
             }
         )
 
+    def _image_of(self, endpoint: Endpoint) -> str:
+        return self.state.control.template_of(endpoint).image_name
+
+    def _serving(self, image_name: str) -> dict[str, Any]:
+        """Returns who serves an image, and what a stand-in does instead."""
+        is_handler = self.state.handlers.of_image(image_name) is not None
+        serves = who_serves(image_name, self.config, is_handler=is_handler)
+        does = stand_in(image_name) if serves is Serves.STAND_IN else None
+        return {"servedBy": serves, "standIn": does}
+
 
 def endpoint_shape(state: State, endpoint: Endpoint) -> dict[str, Any]:
     """Returns an endpoint at a glance."""
@@ -170,6 +188,7 @@ def _text(value: Any) -> str:
 
 OPERATIONS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "status": ("status", ("GET",)),
+    "images": ("images", ("GET",)),
     "workers": ("workers", ("GET",)),
     "handlers": ("handlers", ("POST",)),
 }

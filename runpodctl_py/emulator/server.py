@@ -132,9 +132,7 @@ class LocalRunPod:
         self.passage = Passage(config.clock, store, bells, state, scaler=scaler, workers=workers)
         self.reset = Reset(state, bells, self.passage, config.data_folder / "logs")
         machine = SystemClock()
-        local = LocalApi(
-            state, machine, machine.now(), workers, reloader, bells, config.rate_limits
-        )
+        local = LocalApi(state, machine, machine.now(), workers, reloader, bells, config)
         recording = self.recording = Recording((self.token, keys.worker))
         lab = (
             TimeApi(self.passage, self.reset),

@@ -2,6 +2,8 @@
 
 `Store` is what the state's parts ask for; `SqliteStore` keeps it in a file (WAL, one writer: the
 event loop's thread) or, given ":memory:", only as long as it lives. Progress updates are not kept.
+What is forgotten is overwritten with zeros, because it may hold keys; the log beside the file has
+it until it is emptied, at the latest when the store is closed.
 Resources are values of the control plane, kept as JSON under a kind and an id; jobs have columns,
 because they are many and are looked for. Knows nothing of what the values mean.
 """
@@ -33,6 +35,13 @@ _OUTLINE = """
         worker_id, started_at, finished_at, expires_at, retries, '{}' AS outcome
     FROM job WHERE id = ?
 """
+
+
+_KEYS = '"s3Config"'
+"""What stands before the keys of a bucket, in whatever is kept."""
+
+_PAGE_BYTES = 4096
+"""How large the file's pages are: SQLite's default, which is never changed here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +96,10 @@ class Store(Protocol):
 
     def update_job(self, job: Job) -> None:
         """Keeps how a known job stands now."""
+        ...
+
+    def update_request(self, job: Job) -> None:
+        """Keeps what is left of the request of a known job."""
         ...
 
     def drop_job(self, job_id: str) -> None:
@@ -163,6 +176,7 @@ class SqliteStore:
                 self._connection.row_factory = sqlite3.Row
                 self._connection.execute("PRAGMA journal_mode = WAL")
                 self._connection.execute("PRAGMA synchronous = NORMAL")
+                self._connection.execute("PRAGMA secure_delete = ON")
                 self._migrate()
                 failing.pop_all()
 
@@ -192,7 +206,7 @@ class SqliteStore:
             " ON CONFLICT (kind, id) DO UPDATE SET body = excluded.body",
             kind,
             resource_id,
-            json_text.dump(fields),
+            _text(fields),
         )
 
     def drop(self, kind: str, resource_id: str) -> None:
@@ -226,7 +240,7 @@ class SqliteStore:
             " queued_at, status, retries, outcome) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             job.id,
             job.endpoint_id,
-            json_text.dump(job.request),
+            _text(job.request),
             json_text.dump(asdict(job.policy)),
             job.retention_s,
             job.created_at,
@@ -253,6 +267,10 @@ class SqliteStore:
             json_text.dump(job.outcome),
             job.id,
         )
+
+    def update_request(self, job: Job) -> None:
+        """Keeps what is left of the request of a known job."""
+        self._write("UPDATE job SET request = ? WHERE id = ?", _text(job.request), job.id)
 
     def drop_job(self, job_id: str) -> None:
         """Forgets a job and what it streamed."""
@@ -360,6 +378,16 @@ class SqliteStore:
         """Carries out a statement, and returns how many rows it concerned."""
         with _translated():
             return self._connection.execute(statement, values).rowcount
+
+
+def _text(value: Any) -> str:
+    """Returns a value as JSON, on pages of its own in the file if it holds a bucket's keys.
+
+    SQLite overwrites what is deleted, but not the copies that stay behind where it has moved a row
+    to another page. Only what has no room on a page is never moved.
+    """
+    text = json_text.dump(value)
+    return text if _KEYS not in text else " " * _PAGE_BYTES + text
 
 
 def _job(row: sqlite3.Row) -> Job:

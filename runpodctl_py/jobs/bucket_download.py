@@ -166,7 +166,8 @@ class BucketFetcher:
         """
         from obstore.store import S3Store
 
-        url = server_url(self._access.server_url, bucket)
+        access = self._access
+        url = server_url(access.server_url, bucket, own_bucket=access.own_bucket)
         return S3Store(
             bucket,
             config={

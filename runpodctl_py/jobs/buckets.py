@@ -28,6 +28,7 @@ _REGION = re.compile(
     r"(?:^|\.)s3(?:api)?[.-](?:dualstack\.)?(?P<region>[a-z]{2,}-[a-z0-9-]+)"
     r"\.(?:amazonaws\.com(?:\.cn)?|backblazeb2\.com|wasabisys\.com|scw\.cloud|runpod\.io)$"
 )
+_AMAZONS = re.compile(r"s3[.-](?:[a-z0-9-]+\.)*amazonaws\.com(?:\.cn)?(?::\d+)?", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -38,11 +39,13 @@ class Access:
         endpoint_url: The S3 server's URL; None for Amazon's in us-east-1.
         access_id: The key's id, if there is one.
         access_secret: The key's secret, if there is one.
+        own_bucket: The bucket that the person's settings name, if they do.
     """
 
     endpoint_url: str | None = None
     access_id: str | None = field(default=None, repr=False)
     access_secret: str | None = field(default=None, repr=False)
+    own_bucket: str | None = None
 
     @property
     def server_url(self) -> str:
@@ -122,16 +125,26 @@ def region_of(endpoint_url: str) -> str:
     return "auto" if host.endswith(".r2.cloudflarestorage.com") else "us-east-1"
 
 
-def server_url(endpoint_url: str, bucket: str) -> str:
+def server_url(endpoint_url: str, bucket: str, *, own_bucket: str | None = None) -> str:
     """Return the server's own URL where somebody put the bucket into it.
 
     worker-comfyui asks for `https://BUCKET.s3.REGION.amazonaws.com`, and R2 shows
     `https://ACCOUNT.r2.cloudflarestorage.com/BUCKET`; we name the bucket in the path ourselves.
+
+    A worker chooses the bucket, and must not choose the server by it: a name that begins like the
+    host of another server, such as `minio` for minio.s3.example.com, is no part of its URL.
+
+    Args:
+        endpoint_url: The URL as somebody has it.
+        bucket: The bucket that is asked for.
+        own_bucket: The one that the person named; their word on what a host begins with.
     """
     parts = urlsplit(endpoint_url.rstrip("/"))
     host, path = parts.netloc, parts.path.removesuffix(f"/{bucket}")
     if host.lower().startswith(f"{bucket.lower()}.s3"):
-        host = host[len(bucket) + 1 :]
+        rest = host[len(bucket) + 1 :]
+        if bucket == own_bucket or _AMAZONS.fullmatch(rest):
+            host = rest
     return f"{parts.scheme}://{host}{path}"
 
 

@@ -23,7 +23,6 @@ from runpodctl_py.jobs.outputs import read_output
 from runpodctl_py.jobs.save import SavedFile, called, save_files
 from runpodctl_py.jobs.tree import ancestors, walk, where
 from runpodctl_py.jobs.words import readable_text, worker_error
-from runpodctl_py.presets.loading import returns_object
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -45,6 +44,7 @@ class Submission:
         preset: The preset's name, if it was one's.
         submitted_at: When we sent it, if we did.
         price_per_s_usd: What a second of its worker costs, if we know.
+        returns_object: Whether a mere text as its output says what went wrong.
         output_name: What its file is to be called, without the extension; then there is no
             manifest beside it.
     """
@@ -54,6 +54,7 @@ class Submission:
     preset: str | None = None
     submitted_at: datetime | None = None
     price_per_s_usd: float | None = None
+    returns_object: bool = False
     output_name: str | None = None
 
 
@@ -105,7 +106,7 @@ async def collect(
     report = await save_files(files, directory, label=job.job_id, fetch=fetch)
     warnings = [*reading.warnings, *report.warnings]
     cost = cost_usd(job, submission.price_per_s_usd)
-    error = judged(job, reading, submission.preset)
+    error = judged(job, reading, returns_object=submission.returns_object)
     if error is not None:
         # The job's own failure is the error to tell; what else went wrong must not be silent.
         warnings += report.problems
@@ -151,28 +152,30 @@ async def collect(
     )
 
 
-def judge(job: Job, preset: str | None) -> RunpodctlError | None:
+def judge(job: Job, *, returns_object: bool) -> RunpodctlError | None:
     """Return the error that a final state stands for; None for a success.
 
-    A job can be COMPLETED and have failed: some workers say so in their output only.
+    A job can be COMPLETED and have failed: some workers say so in their output only. And its files
+    can have stayed where nobody gets at them; then it is done with all the same.
 
     Args:
         job: The job.
-        preset: The name of its preset, if it is one's.
+        returns_object: Whether its worker returns an object whenever it succeeds, with its files.
     """
-    return judged(job, read_output(job.output), preset)
+    return judged(job, read_output(job.output), returns_object=returns_object)
 
 
-def judged(job: Job, reading: Reading, preset: str | None) -> RunpodctlError | None:
+def judged(job: Job, reading: Reading, *, returns_object: bool) -> RunpodctlError | None:
     """Return the same of a job whose output has been read."""
     match job.status:
         case JobStatus.COMPLETED:
             failures = reading.failures
-            if not failures and not reading.files and isinstance(job.output, str):
-                # A text where there should be an object (workers reference G).
-                failures = (job.output,) if returns_object(preset) else ()
+            is_text = isinstance(job.output, str) and not reading.files
+            if not failures and returns_object and is_text:
+                # Where there should be an object (workers reference G).
+                failures = (str(job.output),)
             if not failures:
-                return None
+                return _left_behind(job, reading) if returns_object else None
             said = "\n".join(failures)
             return JobFailedError(f"The job completed, but says: {said}", job_id=job.job_id)
         case JobStatus.CANCELLED:
@@ -185,6 +188,22 @@ def judged(job: Job, reading: Reading, preset: str | None) -> RunpodctlError | N
             )
         case _:
             return _failed(job)
+
+
+def _left_behind(job: Job, reading: Reading) -> SaveError | None:
+    """Return the error of a job whose files stayed on its worker, if any did.
+
+    Nobody can fetch them any more: RunPod's workers share no files with anybody.
+    """
+    if not (paths := reading.left_behind):
+        return None
+    return SaveError(
+        f"{len(paths)} of its files stayed on the worker: {', '.join(paths)}",
+        hint="Dekita's ComfyUI worker uploads files if it is told a bucket:  --bucket NAME "
+        "(tobucket), and returns them if it understands tobase64, which comfy run --worker dekita "
+        "sends.",
+        job_id=job.job_id,
+    )
 
 
 def _failed(job: Job) -> JobFailedError:

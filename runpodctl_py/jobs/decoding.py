@@ -10,11 +10,11 @@ import io
 import re
 import wave
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 from urllib.parse import unquote_to_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 # Possessive, so that 20 MB that fail at the last character are not tried again from each earlier
 # one: the time stays linear.
@@ -30,6 +30,9 @@ DEFAULT_RATE_HZ = 24_000
 """What samples without a declared rate are taken for: the rate of Chatterbox and of most voices."""
 
 _HIGHEST_RATE_HZ = 768_000
+# Where a WAV file's chunks begin, and how many bytes name each and its length.
+_FIRST_CHUNK = 12
+_CHUNK_HEAD = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,11 @@ class Pcm:
     sample_rate_hz: int
     channels: int
     sample_bytes: int
+
+    @classmethod
+    def usual(cls, sample_rate_hz: int | None) -> Self:
+        """Return what samples are that nobody describes: mono, 16 bits."""
+        return cls(sample_rate_hz or DEFAULT_RATE_HZ, 1, 2)
 
 
 def may_begin_base64(text: str) -> bool:
@@ -132,3 +140,54 @@ def wav_of(chunks: Iterable[bytes], pcm: Pcm) -> bytes:
         for chunk in chunks:
             file.writeframesraw(chunk)
     return joined.getvalue()
+
+
+def joined(chunks: Sequence[bytes], pcm: Pcm | None) -> bytes:
+    """Join the chunks of a stream of sound to one file.
+
+    Args:
+        chunks: At least one.
+        pcm: How to read them if they are raw samples; None for the parts of a file, or for files.
+    """
+    if pcm is not None:
+        return wav_of(chunks, pcm)
+    if all(map(_is_wav, chunks)):
+        return _joined_wavs(chunks) or b"".join(chunks)
+    whole = b"".join(chunks)
+    return _with_its_length(whole) if _is_wav(whole) else whole
+
+
+def _is_wav(content: bytes) -> bool:
+    return content[:4] == b"RIFF" and content[8:12] == b"WAVE"
+
+
+def _joined_wavs(files: Sequence[bytes]) -> bytes | None:
+    """Join WAV files by their samples; None if they are not of one kind, or of an odd one."""
+    kinds, samples = set(), []
+    try:
+        for content in files:
+            with wave.open(io.BytesIO(_with_its_length(content))) as file:
+                kinds.add(Pcm(file.getframerate(), file.getnchannels(), file.getsampwidth()))
+                samples.append(file.readframes(file.getnframes()))
+    except (wave.Error, EOFError):
+        return None
+    return wav_of(samples, kinds.pop()) if len(kinds) == 1 else None
+
+
+def _with_its_length(wav: bytes) -> bytes:
+    """Return a WAV file whose header does not claim more than there is.
+
+    Who streams one writes its header before the end is known.
+    """
+    place = _FIRST_CHUNK
+    while place + _CHUNK_HEAD <= len(wav):
+        name, length = wav[place : place + 4], int.from_bytes(wav[place + 4 : place + 8], "little")
+        there = len(wav) - place - _CHUNK_HEAD
+        if name == b"data" and (length == 0 or length > there):
+            sizes = (len(wav) - _CHUNK_HEAD).to_bytes(4, "little"), there.to_bytes(4, "little")
+            head = wav[:4] + sizes[0] + wav[8 : place + 4] + sizes[1]
+            return head + wav[place + _CHUNK_HEAD :]
+        if name == b"data":
+            break
+        place += _CHUNK_HEAD + length + length % 2
+    return wav

@@ -34,6 +34,7 @@ _NOT_CONTENT_KEYS = frozenset(
 _LONGEST_SIBLING = 1024
 _MOST_CHANNELS = 8
 
+_CHUNK_WORDS = ("audio", "chunk")
 _BASE64_WORDS = frozenset({"base64", "b64"})
 _LINK_KEY = re.compile(r"(?:url|uri|href|link)s?$", re.IGNORECASE)
 # Links that are there to be called or that repeat the request.
@@ -142,7 +143,7 @@ def hints_for(node: Node) -> Hints:
         is_base64=says_base64(node) and key not in _NOT_CONTENT_KEYS,
         is_file=not _FILE_WORDS.isdisjoint(map(singular, words)) or _format_word(words) is not None,
         is_name=key in _NAME_KEYS,
-        is_chunk=words == ("audio", "chunk"),
+        is_chunk=words == _CHUNK_WORDS,
         filename=_filename(siblings) if is_alone else None,
         content_type=declared.lower() if declared else None,
         extension=_declared_extension(siblings) or _format_word(words),
@@ -151,6 +152,11 @@ def hints_for(node: Node) -> Hints:
         rate_hz=_rate(siblings),
         is_stored=siblings.get("type") == "s3_url",
     )
+
+
+def says_chunk(node: Node) -> bool:
+    """Tell whether the key says that this is one piece of a stream of sound."""
+    return isinstance(node.step, str) and key_words(node.step) == _CHUNK_WORDS
 
 
 def _is_only_element(node: Node) -> bool:

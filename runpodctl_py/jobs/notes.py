@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol, Self, TypeVar
 
 from runpodctl_py.errors import (
@@ -53,6 +54,35 @@ class Directly:
         return step(self.ledger)
 
 
+@dataclass(frozen=True, slots=True)
+class PiecesOf:
+    """What one job has streamed, as it is written down: `streaming.Heard`.
+
+    Args:
+        writer: Where.
+        key: The job's name there.
+    """
+
+    writer: Writer
+    key: str
+
+    async def known(self) -> Sequence[JsonValue]:
+        """Return all of it.
+
+        Raises:
+            LedgerError: It cannot be read.
+        """
+        return await self.writer.write(lambda ledger: ledger.pieces(self.key))
+
+    async def keep(self, pieces: Sequence[JsonValue]) -> None:
+        """Write down what has just arrived.
+
+        Raises:
+            LedgerError: That is not possible.
+        """
+        await self.writer.write(lambda ledger: ledger.heard(self.key, pieces))
+
+
 @dataclass(slots=True)
 class Notes:
     """What is written down of one job.
@@ -83,15 +113,27 @@ class Notes:
         """Note how RunPod says that it stands."""
         await self.attempt(lambda ledger: ledger.seen(self.key, job))
 
-    async def heard(self, pieces: Sequence[JsonValue]) -> None:
+    async def keep(self, pieces: Sequence[JsonValue]) -> None:
         """Note what it has streamed."""
         await self.attempt(lambda ledger: ledger.heard(self.key, pieces))
 
-    async def pieces(self) -> tuple[JsonValue, ...]:
+    async def known(self) -> tuple[JsonValue, ...]:
         """Return what it has streamed so far, also to others; nothing if the ledger fails."""
         found: list[JsonValue] = []
         await self.attempt(lambda ledger: found.extend(ledger.pieces(self.key)))
         return tuple(found)
+
+    async def origin(self) -> tuple[JsonValue, datetime | None]:
+        """Return what the job was sent, and when, as far as that is written down."""
+        found: list[tuple[JsonValue, datetime]] = []
+
+        def look(ledger: Ledger) -> None:
+            if (payload := ledger.payload(self.key)) is not None:
+                sent_at = ledger.record(self.key).created_at
+                found.append((payload, datetime.fromtimestamp(sent_at, UTC)))
+
+        await self.attempt(look)
+        return found[0] if found else (None, None)
 
     async def expired(self) -> None:
         """Note that RunPod does not know it any more."""
@@ -168,4 +210,5 @@ def home_of(summary: Summary, *, is_wanted: bool = True) -> Home:
         error=summary.error.message if summary.error else None,
         worker_error=summary.job.error,
         is_whole=not is_wanted or summary.is_whole,
+        keeps_pieces=not (is_wanted and summary.is_whole),
     )

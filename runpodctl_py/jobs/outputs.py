@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from runpodctl_py.jobs import decoding
 from runpodctl_py.jobs.content_types import sniff
-from runpodctl_py.jobs.hints import Hints, hints_for, says_base64
+from runpodctl_py.jobs.hints import Hints, hints_for, says_base64, says_chunk
 from runpodctl_py.jobs.links import is_web_link, read_s3_link
 from runpodctl_py.jobs.proposals import Sighting, proposed_names
 from runpodctl_py.jobs.tree import Node, ancestors, walk, where
@@ -97,11 +97,14 @@ class Reading:
         files: In the output's order, each once.
         warnings: What looks like a file and could not be had, one sentence each.
         failures: What failed although RunPod calls the job COMPLETED, in the worker's words.
+        left_behind: The files that stayed on the worker, by their paths there; the warnings say so
+            of each, too.
     """
 
     files: tuple[FoundFile, ...]
     warnings: tuple[str, ...] = ()
     failures: tuple[str, ...] = ()
+    left_behind: tuple[str, ...] = ()
 
 
 def read_output(output: JsonValue) -> Reading:
@@ -126,6 +129,7 @@ def read_output(output: JsonValue) -> Reading:
         ),
         warnings=tuple(reader.warnings),
         failures=tuple(failures),
+        left_behind=tuple(reader.left_behind),
     )
 
 
@@ -143,6 +147,7 @@ class _Reader:
 
     def __init__(self) -> None:
         self.warnings: list[str] = []
+        self.left_behind: list[str] = []
         self._sightings: list[Sighting] = []
         self._first: dict[bytes | str, Sighting] = {}
         self._repeats: dict[int, list[str]] = {}
@@ -162,12 +167,16 @@ class _Reader:
         # Before the test for paths: base64 of a JPEG begins with /9j/.
         elif not self._took_base64(node, text) and _is_worker_path(node, text):
             self.warnings.append(_out_of_reach(node, text))
+            if "://" not in text:
+                self.left_behind.append(text)
 
     def sightings(self) -> list[Sighting]:
-        """Return what was found, with the chunks of each stream of samples joined to one file."""
+        """Return what was found, with the chunks of each stream of sound joined to one file."""
         return [
-            sighting.with_content(wav := decoding.wav_of(self._chunks[stream], pcm), sniff(wav))
-            if (stream := sighting.stream) and (pcm := sighting.pcm)
+            sighting.with_content(
+                whole := decoding.joined(self._chunks[sighting.stream], sighting.pcm), sniff(whole)
+            )
+            if sighting.stream
             else sighting
             for sighting in self._sightings
         ]
@@ -201,7 +210,9 @@ class _Reader:
 
     def _took_base64(self, node: Node, text: str) -> bool:
         """Take the string if it is a file in base64; False if it is something else."""
-        if not decoding.may_begin_base64(text) and not says_base64(node):
+        # A piece of a stream may be of any length.
+        is_promised = says_base64(node) or says_chunk(node)
+        if not decoding.may_begin_base64(text) and not is_promised:
             return False
         hints = self._hints(node)
         if not text:
@@ -214,8 +225,8 @@ class _Reader:
         content = decoding.decode_base64(text)
         if content is None:
             return self._warned_undecodable(node, hints, text)
-        if (hints.pcm or hints.is_chunk) and not (kind and kind.is_certain):
-            self._take_samples(node, hints, content)
+        if hints.is_chunk or (hints.pcm and not (kind and kind.is_certain)):
+            self._take_chunk(node, hints, content)
         else:
             # A zip archive tells what it is only at its end.
             kind = sniff(content) if kind and kind.extension == ".zip" else kind
@@ -235,16 +246,18 @@ class _Reader:
         self.warnings.append(f"{where(node)} should be base64 and cannot be decoded")
         return True
 
-    def _take_samples(self, node: Node, hints: Hints, content: bytes) -> None:
-        """Add raw samples to the stream they belong to; the first piece stands for all of them."""
-        pcm = hints.pcm or decoding.Pcm(hints.rate_hz or decoding.DEFAULT_RATE_HZ, 1, 2)
+    def _take_chunk(self, node: Node, hints: Hints, content: bytes) -> None:
+        """Add a chunk to the stream it belongs to; the first one stands for all of them."""
         siblings = next((place for place in ancestors(node) if isinstance(place.value, list)), None)
         stream = (id(siblings.value) if siblings else 0, hints.key)
         pieces = self._chunks.setdefault(stream, [])
         pieces.append(content)
         if len(pieces) > 1:
             return
-        if not hints.rate_hz:
+        pcm = (
+            None if _is_encoded(hints, content) else hints.pcm or decoding.Pcm.usual(hints.rate_hz)
+        )
+        if pcm is not None and not hints.rate_hz:
             self.warnings.append(
                 f"{where(node)} holds raw samples without a sample rate: "
                 f"taken for {pcm.sample_rate_hz} Hz"
@@ -259,6 +272,14 @@ class _Reader:
             self._sightings.append(sighting)
         else:
             self._repeats.setdefault(id(first), []).append(sighting.where)
+
+
+def _is_encoded(hints: Hints, content: bytes) -> bool:
+    """Tell whether the first chunk of a stream begins a file, rather than holding raw samples."""
+    kind = sniff(content)
+    if kind is not None and kind.is_certain:
+        return True
+    return hints.pcm is None and hints.extension not in {None, ".raw", ".wav"}
 
 
 def _is_worker_path(node: Node, text: str) -> bool:
@@ -287,8 +308,8 @@ def _is_failure_message(node: Node) -> bool:
 
 
 def _least_characters(hints: Hints) -> int:
-    if hints.is_base64:
-        return 1 if hints.filename else _LEAST_EXPLICIT
+    if hints.is_base64 or hints.is_chunk:
+        return 1 if hints.filename or hints.is_chunk else _LEAST_EXPLICIT
     return _LEAST_HINTED if hints.is_file else _LEAST_CHARACTERS
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from runpodctl_py.errors import NotFoundError
 from runpodctl_py.jobs.collect import Submission, collect
 from runpodctl_py.jobs.lost import LostJobs
-from runpodctl_py.jobs.notes import home_of
+from runpodctl_py.jobs.notes import Directly, PiecesOf, home_of
 from runpodctl_py.jobs.streaming import with_pieces
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ class Syncing:
         self._ledger.asked(record.key, job)
         if not job.status.is_final:
             return self._result(record, Came.RUNNING)
-        job = await with_pieces(self._endpoint, job, self._ledger.pieces(record.key))
+        job = await with_pieces(self._endpoint, job, PiecesOf(Directly(self._ledger), record.key))
         summary = await self._collected(record, job)
         self._ledger.home(record.key, home_of(summary))
         return self._result(record, Came.HOME if summary.is_whole else Came.IN_PART, summary)
@@ -129,6 +129,7 @@ class Syncing:
             intent.preset,
             datetime.fromtimestamp(record.created_at, UTC),
             0.0 if intent.place.is_local else known_price,
+            intent.returns_object,
             intent.output_name,
         )
         directory = self._directory

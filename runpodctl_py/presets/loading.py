@@ -6,7 +6,6 @@ Owns where presets are kept and how their files are opened; what they say is rea
 from __future__ import annotations
 
 import os
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -44,17 +43,6 @@ def load(name_or_path: str) -> Preset:
         raise _unknown_preset(name_or_path)
     filename = name_or_path + _SUFFIX
     return _load_file(_bundled() / filename, filename)
-
-
-@cache
-def returns_object(name_or_path: str | None) -> bool:
-    """Tell whether a preset's workers return objects only; a preset that is gone says nothing."""
-    if name_or_path is None:
-        return False
-    try:
-        return load(name_or_path).returns_object
-    except UsageError:
-        return False
 
 
 def _bundled() -> Traversable:

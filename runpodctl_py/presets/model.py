@@ -94,6 +94,8 @@ class Preset:
         title: Its headline.
         description: What it does, in a sentence or two.
         env_key: The environment variable that holds the endpoint's id.
+        example: A command for a first try, as it stands behind `runpodctl-py`; None if there is
+            none that is shorter than naming every field.
         template: The container.
         endpoint: The endpoint.
         input: The fields of a job's input by name; empty if the preset declares none, and then
@@ -110,6 +112,7 @@ class Preset:
     endpoint: EndpointSettings
     input: Mapping[str, InputField]
     returns_object: bool = False
+    example: str | None = None
 
     def parse_value(self, field_name: str, text: str) -> JsonValue:
         """Read one `key=value` of the command line, by the type of its field.

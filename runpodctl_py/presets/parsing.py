@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_COMMAND: Final = re.compile(r"(?!runpodctl)\S(?:.*\S)?")
 _CUDA_VERSION: Final = re.compile(r"[0-9]+\.[0-9]+")
 _RANGED: Final = {"integer", "number"}
 _SIZED: Final = {"string", "array", "file"}
@@ -33,6 +34,7 @@ _PRESET_KEYS: Final = (
     InputField(name="title", type="string"),
     InputField(name="description", type="string", default=""),
     InputField(name="env_key", type="string", min_length=1),
+    InputField(name="example", type="string"),
     InputField(name="template", type="object", default={}),
     InputField(name="endpoint", type="object", default={}),
     InputField(name="input", type="object", default={}),
@@ -109,6 +111,9 @@ def parse_preset(document: Mapping[str, Any], source: str) -> Preset:
     _check_pattern(_NAME, name, top.at("name"), "of letters, digits, hyphens and underscores")
     env_key = values["env_key"] or f"RUNPOD_{re.sub('-', '_', name).upper()}_ENDPOINT_ID"
     _check_pattern(_VARIABLE, env_key, top.at("env_key"), "that can name an environment variable")
+    if (example := values["example"]) is not None:
+        rule = "of one line, as it stands behind runpodctl-py"
+        _check_pattern(_COMMAND, example, top.at("example"), rule)
     endpoint = _endpoint(values["endpoint"], name, top.at("endpoint"))
     inputs = top.at("input")
     return Preset(
@@ -120,6 +125,7 @@ def parse_preset(document: Mapping[str, Any], source: str) -> Preset:
         endpoint=endpoint,
         input={key: _field(key, raw, inputs.at(key)) for key, raw in values["input"].items()},
         returns_object=_read(values["output"], _OUTPUT_KEYS, top.at("output"))["type"] is not None,
+        example=example,
     )
 
 

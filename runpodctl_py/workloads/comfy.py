@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from runpodctl_py.errors import UsageError
 from runpodctl_py.workloads.comfy_changes import with_seed, with_settings
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from runpodctl_py.jsontypes import JsonObject, JsonValue
     from runpodctl_py.workloads.comfy_images import Picture, Placed
     from runpodctl_py.workloads.comfy_workflow import Node, Workflow
-
-_ON_WORKER: Final = ("/", "local_upload/", "simulated_uploaded/")
 
 
 class Worker(StrEnum):
@@ -139,23 +137,6 @@ def tobucket(s3_config: Mapping[str, JsonValue]) -> JsonObject:
     return {key: s3_config[key] for key in keys}
 
 
-def left_behind(output: JsonValue) -> tuple[str, ...]:
-    """Return the files that stayed on Dekita's worker, by their paths there.
-
-    Args:
-        output: The job's output, without what was saved of it.
-    """
-    files = output.get("files") if isinstance(output, dict) else None
-    if not isinstance(files, list):
-        return ()
-    return tuple(each for each in files if isinstance(each, str) and _is_path(each))
-
-
 def made_nothing(output: JsonValue) -> bool:
     """Tell whether ComfyUI ended well and returned no picture (worker-comfyui 5)."""
     return isinstance(output, dict) and output.get("status") == "success_no_images"
-
-
-def _is_path(text: str) -> bool:
-    # Base64 of a JPEG begins with a slash, too, and has no dot.
-    return text.startswith(_ON_WORKER) and "." in text

@@ -142,6 +142,34 @@ def openai_body(
     return body
 
 
+def finish_reason(output: JsonValue) -> str | None:
+    """Return why an answer in the worker's own form ended, such as `stop` or `length`.
+
+    None if its worker does not say so: only since v2.24, in OpenAI's objects or, streamed, in texts
+    that are cut anywhere (workers reference D).
+    """
+    parts = output if isinstance(output, list) else [output]
+    lines = "".join(each for each in parts if isinstance(each, str)).split("\n")
+    events = (_parsed(line.removeprefix("data:")) for line in lines if line.startswith("data:"))
+    reasons = [reason for each in (*parts, *events) if (reason := _reason_in(each))]
+    return reasons[-1] if reasons else None
+
+
+def _reason_in(answer: JsonValue) -> str | None:
+    choices = answer.get("choices") if isinstance(answer, dict) else None
+    choice = choices[0] if isinstance(choices, list) and choices else None
+    reason = choice.get("finish_reason") if isinstance(choice, dict) else None
+    return reason if isinstance(reason, str) else None
+
+
+def _parsed(text: str) -> JsonValue:
+    try:
+        value: JsonValue = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return value
+
+
 def check_model_name(model: str) -> str:
     """Return the name of a model on Hugging Face as it is, if it can be one.
 

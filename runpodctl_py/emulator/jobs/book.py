@@ -244,8 +244,13 @@ class JobBook:
         """Keeps and announces how a job stands now, and what its end means for others."""
         before = self._unfinished[job.id]
         counters = _counted(self._counters[job.endpoint_id], before, job)
+        if job.status.final:
+            # Not before: until then a worker may be given it again.
+            job = job.keyless()
         with self._store.together():
             self._store.update_job(job)
+            if job.request != before.request:
+                self._store.update_request(job)
             if counters != self._counters[job.endpoint_id]:
                 self._store.put_counters(job.endpoint_id, counters)
             if job.status is JobStatus.IN_QUEUE:

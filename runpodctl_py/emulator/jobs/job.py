@@ -23,6 +23,9 @@ LONGEST_SYNC_RETENTION_S = 5 * 60
 DAY_MS = 24 * 60 * 60 * 1000
 MAX_RETRIES = 1
 
+_BUCKET = "s3Config"
+"""The part of a request that holds keys: those of its client's bucket (4.2)."""
+
 
 class JobStatus(StrEnum):
     """Where a job stands (API reference 4.3)."""
@@ -128,7 +131,10 @@ class Job:
         return replace(self, status=JobStatus.IN_QUEUE, worker_id=None, started_at=None, outcome={})
 
     def retried(self, now: float) -> Job:
-        """Returns the job after its client sent it through once more: as new, under its id."""
+        """Returns the job after its client sent it through once more: as new, under its id.
+
+        What RunPod then does about its bucket is in no source; here it goes without (`keyless`).
+        """
         return replace(self.put_back(), queued_at=now, finished_at=None, expires_at=None, retries=0)
 
     def cancelled(self, now: float) -> Job:
@@ -139,6 +145,13 @@ class Job:
         """Returns the job after its execution timeout has passed."""
         outcome = {"error": errors.EXECUTION_TIMEOUT}
         return replace(self, status=JobStatus.TIMED_OUT, outcome=outcome, finished_at=now)
+
+    def keyless(self) -> Job:
+        """Returns the job without the keys of its client's bucket, which only a worker needs."""
+        if _BUCKET not in self.request:
+            return self
+        kept = {name: value for name, value in self.request.items() if name != _BUCKET}
+        return replace(self, request=kept)
 
     @property
     def forgotten_at(self) -> float:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -18,6 +19,7 @@ from runpodctl_py.emulator.config import WorkerCommand
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from runpodctl_py.emulator.config import EmulatorConfig
     from runpodctl_py.emulator.control.model import Template
     from runpodctl_py.emulator.workers.record import Worker
 
@@ -51,6 +53,45 @@ _STAND_INS: Mapping[str, _StandIn] = MappingProxyType(
         "worker-v1-vllm": _StandIn("vllm", "repeats what it was told instead of answering"),
     }
 )
+
+
+class Serves(StrEnum):
+    """Who serves an image on one local RunPod."""
+
+    HANDLER = "handler"
+    """The person's own handler."""
+    COMMAND = "command"
+    """A command that this emulator was told."""
+    CONTAINER = "container"
+    """The image itself, in a container."""
+    WORKER = "worker"
+    """The bundled worker, as it is in the image."""
+    STAND_IN = "stand-in"
+    SIMULATION = "simulation"
+    """Workers without a process, which do nothing with a job but wait."""
+    NOBODY = "nobody"
+
+
+def who_serves(image_name: str, config: EmulatorConfig, *, is_handler: bool) -> Serves:
+    """Returns who serves an image, by the rules by which `processes.py` starts workers.
+
+    Args:
+        image_name: As the template names it.
+        config: How this local RunPod runs.
+        is_handler: Whether a handler of the person's own stands behind the image.
+    """
+    if config.simulation is not None:
+        return Serves.SIMULATION
+    if is_handler:
+        return Serves.HANDLER
+    if config.containers is not None:
+        return Serves.CONTAINER
+    name = short_name(image_name)
+    if image_name in config.images or name in config.images:
+        return Serves.COMMAND
+    if name in _STAND_INS:
+        return Serves.STAND_IN
+    return Serves.WORKER if name in _BUNDLED_TASKS else Serves.NOBODY
 
 
 def short_name(image_name: str) -> str:

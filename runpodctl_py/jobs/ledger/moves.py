@@ -48,8 +48,8 @@ class Moves:
         cursor = sql.execute(
             "INSERT INTO job (key, root, is_local, endpoint_id, preset, state, owner, policy,"
             " webhook, is_sync, output_dir, parent, batch_id, batch_row, is_payload_whole,"
-            " batch_line, output_name, bucket, created_at)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            " batch_line, output_name, bucket, returns_object, created_at)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             tuple(
                 map(
                     bound,
@@ -72,6 +72,7 @@ class Moves:
                         intent.line,
                         intent.output_name,
                         None if intent.bucket is None else json.dumps(asdict(intent.bucket)),
+                        intent.returns_object,
                         self._now(),
                     ),
                 )

@@ -137,6 +137,7 @@ class Intent:
         output_name: What its file is to be called, without the extension; None leaves that to
             the worker.
         bucket: The bucket that its worker was told to put files into.
+        returns_object: Whether a mere text as its output says what went wrong.
         parent: The key of the record that it repeats.
         batch_id: The batch it is part of.
         row: Which row of the batch, by its name.
@@ -153,6 +154,7 @@ class Intent:
     output_dir: Path | None = None
     output_name: str | None = None
     bucket: BucketPlace | None = None
+    returns_object: bool = False
     parent: str | None = None
     batch_id: str | None = None
     row: str | None = None

@@ -26,6 +26,7 @@ def record_of(row: sqlite3.Row) -> Record:
         output_dir=None if row["output_dir"] is None else path_out(row["output_dir"]),
         output_name=row["output_name"],
         bucket=None if row["bucket"] is None else BucketPlace(**json.loads(row["bucket"])),
+        returns_object=bool(row["returns_object"]),
         parent=row["parent"],
         batch_id=row["batch_id"],
         row=row["batch_row"],

@@ -56,6 +56,7 @@ class Home:
         error: What the person was told, if it was no success.
         worker_error: What the worker said, as it said it.
         is_whole: Whether nothing is left to be fetched.
+        keeps_pieces: Whether what it has streamed is needed still.
     """
 
     files: tuple[KeptFile, ...] = ()
@@ -64,6 +65,7 @@ class Home:
     error: str | None = None
     worker_error: JsonValue = None
     is_whole: bool = True
+    keeps_pieces: bool = False
 
 
 class Ledger(Reading):
@@ -182,11 +184,14 @@ class Ledger(Reading):
             self._moves.move(sql, key, state, self._moves.news(sql, key, job))
 
     def heard(self, key: str, pieces: Sequence[JsonValue]) -> None:
-        """Note what a job has streamed: nobody is told it a second time."""
+        """Note what a job has streamed: nobody is told it a second time.
+
+        It is kept as it came, for it is to be saved; it goes when it is.
+        """
         with self._database.together() as sql:
             sql.executemany(
                 "INSERT INTO piece (job, body) SELECT number, ? FROM job WHERE key = ?",
-                [(json.dumps(masked(each)), key) for each in pieces],
+                [(json.dumps(each), key) for each in pieces],
             )
 
     def home(self, key: str, home: Home) -> None:
@@ -209,7 +214,7 @@ class Ledger(Reading):
                     for each in home.files
                 ],
             )
-            if home.is_whole:
+            if not home.keeps_pieces:
                 sql.execute("DELETE FROM piece WHERE job = ?", (number,))
             said = (_json(each) for each in (home.output, home.worker_error))
             sql.execute("INSERT OR REPLACE INTO output VALUES (?, ?, ?)", (number, *said))

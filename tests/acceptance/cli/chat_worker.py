@@ -42,7 +42,7 @@ async def handler(job: dict[str, Any]) -> AsyncIterator[Any]:
     elif what == "raise":
         raise ValueError(argument)
     elif not asked.get("stream"):
-        yield whole(said(asked, what, argument), is_old=is_old)
+        yield whole(said(asked, what, argument), reason_of(what), is_old=is_old)
     else:
         async for piece in pieces(asked, what, argument, is_old=is_old):
             yield piece
@@ -59,12 +59,17 @@ def said(asked: dict[str, Any], what: str, argument: str) -> str:
     return {"wait": "one two three", "hang": "one"}.get(what, argument)
 
 
-def whole(text: str, *, is_old: bool) -> dict[str, Any]:
+def reason_of(what: str) -> str:
+    """Return why the answer ends."""
+    return {"length": "length", "abort": "abort"}.get(what, "stop")
+
+
+def whole(text: str, reason: str, *, is_old: bool) -> dict[str, Any]:
     """Return the answer in one piece."""
     if is_old:
         return {"choices": [{"tokens": [text]}], "usage": {"input": 3, "output": 2}}
     message = {"role": "assistant", "content": text}
-    choice = {"index": 0, "message": message, "finish_reason": "stop"}
+    choice = {"index": 0, "message": message, "finish_reason": reason}
     return {"object": "chat.completion", "model": MODELS[0], "choices": [choice], "usage": USAGE}
 
 
@@ -86,8 +91,7 @@ async def pieces(
             yield tokens({"content": f" {word}"})
         return
     rest = "".join(event({"content": f" {word}"}) for word in others)
-    reason = {"length": "length"}.get(what, "stop")
-    rest += event({}, reason) + event(None) + "data: [DONE]\n\n"
+    rest += event({}, reason_of(what)) + event(None) + "data: [DONE]\n\n"
     for piece in cut(rest):
         yield piece
 

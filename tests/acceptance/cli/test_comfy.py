@@ -179,6 +179,18 @@ def test_the_key_of_comfy_org_goes_to_the_worker_only(artist: Person, v5: str) -
     assert seen_by_worker(without.stdout.split()[0])["key"] is False
 
 
+def test_the_key_of_comfy_org_does_not_go_to_the_local_runpod(tmp_path: Path) -> None:
+    """Nothing there could use it; and it is named nowhere."""
+    person = Person(Path.cwd(), {"RUNPODCTL_LOCAL_DIR": str(tmp_path / "data")})
+    said = person.run(
+        *("comfy", "run", TXT2IMG, "--local", "--comfy-org-key"), COMFY_ORG_API_KEY=KEY
+    )
+    assert (said.code, said.stdout) == (2, "")
+    assert ending(said) == "COMFY_ORG_API_KEY goes to RunPod only: leave --comfy-org-key out"
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert not [path for path in files if KEY.encode() in path.read_bytes()]
+
+
 @pytest.mark.parametrize(
     ("worker", "what", "code", "message", "saved"),
     [
@@ -217,6 +229,27 @@ def test_every_answer_is_understood(
     assert ending(said).startswith(message)
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in pictures)
     assert not message or said.stderr.count("✗") == 1
+
+
+def test_what_stayed_on_the_worker_is_told_by_whoever_fetches_it(
+    artist: Person, dekita: str
+) -> None:
+    """Also by watch, its last event, the ledger and a batch; nothing is left to be fetched."""
+    prefix = ("--set", "9.filename_prefix=local")
+    sent = artist.run("comfy", "run", TXT2IMG, "-e", dekita, *prefix, "--detach", "--json")
+    said = artist.run("watch", sent.document["id"], "--json")
+    message = "1 of its files stayed on the worker: /comfyui/output/ComfyUI_00001_.png"
+    assert (said.code, said.events[-1]["error"], said.error["message"]) == (14, message, message)
+    assert said.error["error"] == "save_failed"
+    kept = artist.run("jobs", "show", sent.document["id"], "--json").document
+    assert kept["error"] == message
+    assert artist.run("jobs", "sync", "--json").code == 0
+
+    workflow = json.loads(Path(TXT2IMG).read_text())
+    workflow["9"]["inputs"]["filename_prefix"] = "local"
+    Path("rows.jsonl").write_text(json.dumps({"workflow": workflow}) + "\n")
+    batch = artist.run("batch", "run", "rows.jsonl", "--preset", "comfyui", "-e", dekita)
+    assert (batch.code, message in batch.stderr) == (13, True)
 
 
 def test_a_run_without_pictures_says_why(artist: Person, v5: str) -> None:

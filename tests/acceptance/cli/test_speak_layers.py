@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import sys
 import wave
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,9 +13,12 @@ from typing import TYPE_CHECKING
 import pytest
 from PIL import Image
 
+from runpodctl_py.testing import LocalRunPodServer
+from runpodctl_py.testing.endpoint import served
+from tests.acceptance.cli.person import Person
+
 if TYPE_CHECKING:
-    from runpodctl_py.testing import LocalRunPodServer
-    from tests.acceptance.cli.person import Person, Said
+    from tests.acceptance.cli.person import Said
 
 FAKE_PLAYER = """#!/bin/sh
 printf '%s\\n' "$@" > "$PLAYED"
@@ -24,8 +28,6 @@ exit "$ENDS_WITH"
 
 def set_up(runpod: LocalRunPodServer, folder: Path, worker: str) -> str:
     """Deploy a model's endpoint, which a stand-in serves, and return its id."""
-    from tests.acceptance.cli.person import Person
-
     admin = Person(folder, {**runpod.environment(), "HOME": str(folder)})
     said = admin.run(f"setup-{worker}", "--json", "--yes", "--idle-timeout", "600")
     assert said.code == 0, said.stderr
@@ -134,7 +136,9 @@ def test_a_file_that_is_there_is_not_overwritten(person: Person) -> None:
         (("",), "There is nothing to say: the text is empty"),
         (("@nothing.txt",), "Cannot read nothing.txt: No such file or directory"),
         (("Hi", "-o", "a.mp3"), "Speech is written as wav, flac or ogg, not .mp3"),
-        (("Hi", "-o", "a?.wav"), "a?.wav is no good name for a file: some systems cannot have it"),
+        (("Hi", "-o", "a?.wav"), "a?.wav is no good name for the file"),
+        (("Hi", "-o", "A.WAV"), "A.WAV is no good name for the file"),
+        (("Hi", "-o", "-"), "-o takes a file or a folder: sound is not written to stdout"),
         (("Hi", "-o", "a.wav", "--set", "format=ogg"), "contradict each other"),
         (("Hi", "--exaggeration", "3"), "exaggeration must be a number from 0.25 to 2, not 3.0"),
         (("Hi", "--voice", "me.wav"), "There is no file me.wav"),
@@ -170,12 +174,18 @@ def test_without_a_player_nothing_is_sent(person: Person, tmp_path: Path) -> Non
     assert said.error["message"].startswith("Nothing here plays wav files: looked for ")
 
 
-def test_speech_that_was_left_alone_comes_home_under_its_name(person: Person, voices: str) -> None:
+@pytest.mark.parametrize("way", [("watch",), ("jobs", "sync")])
+def test_speech_that_was_left_alone_comes_home_under_its_name(
+    person: Person, voices: str, way: tuple[str, ...]
+) -> None:
     """The ledger knows what its file is to be called."""
     sent = person.run("speak", "Hi.", "-o", "a.ogg", "--detach", "--endpoint", voices)
     assert sent.code == 0, sent.stderr
-    watched = person.run("watch", sent.stdout.strip())
-    assert (watched.code, watched.stdout) == (0, f"{Path.cwd()}/a.ogg\n"), watched.stderr
+    job_id = sent.stdout.strip()
+    while person.run("status", job_id, "--json").document["status"] != "COMPLETED":
+        pass
+    fetched = person.run(*way, *([job_id] if way == ("watch",) else []))
+    assert (fetched.code, fetched.stdout) == (0, f"{Path.cwd()}/a.ogg\n"), fetched.stderr
     assert Path("a.ogg").read_bytes().startswith(b"OggS")
 
 
@@ -246,3 +256,37 @@ def test_a_dry_run_shows_the_request(person: Person, poster: Path) -> None:
     document = json.loads(said.stdout)
     assert document["request"]["body"]["input"]["num_inference_steps"] == 20
     assert document["price_per_hour_usd"] > 0
+
+
+RETURNS_ITS_TEXT = """
+import json
+import runpod
+
+runpod.serverless.start({"handler": lambda job: json.loads(job["input"]["text"])})
+"""
+
+
+@pytest.mark.parametrize(
+    ("output", "code", "message"),
+    [
+        ('"plain"', 10, "The job completed, but says: plain"),
+        ('{"a": 1}', 14, "The job completed, but returned no file"),
+    ],
+)
+def test_without_a_file_it_is_no_success(
+    tmp_path_factory: pytest.TempPathFactory, output: str, code: int, message: str
+) -> None:
+    """Whatever endpoint it is that was asked; the last event says so, and the ledger."""
+    folder = tmp_path_factory.mktemp("plain")
+    (folder / "plain.py").write_text(RETURNS_ITS_TEXT)
+    options = {"env": {}, "args": [], "python": sys.executable, "workers_max": 1}
+    with (
+        LocalRunPodServer(folder / "data") as server,
+        served(server, folder / "plain.py", **options) as endpoint,
+    ):
+        person = Person(Path.cwd(), server.environment())
+        where = ("--endpoint", endpoint.url.rpartition("/")[2])
+        said = person.run("speak", output, "-o", "a.wav", "--json", *where)
+        assert (said.code, said.error["message"]) == (code, message)
+        assert said.events[-1]["error"] == message
+        assert person.run("jobs", "list", "--json").document[0]["error"] == message

@@ -163,6 +163,100 @@ def test_a_job_that_was_sent_before_is_listened_to(
     assert shown["output"] == WORDS
 
 
+def sent(listener: Person, where: tuple[str, str], *options: str) -> str:
+    """Send a job that is left alone, wait until it has ended, and return its id."""
+    job_id = listener.run("submit", *where, *options, "--detach").stdout.strip()
+    while listener.run("status", job_id, "--json").document["status"] in {
+        "IN_QUEUE",
+        "IN_PROGRESS",
+    }:
+        pass
+    return job_id
+
+
+@pytest.mark.parametrize("way", [("watch",), ("jobs", "sync")])
+def test_what_could_not_be_saved_is_there_for_the_next_try(
+    listener: Person, where: tuple[str, str], way: tuple[str, ...]
+) -> None:
+    """Though RunPod has handed it out already."""
+    job_id = sent(listener, where, *asking(CHUNKS))
+    job = () if way == ("jobs", "sync") else (job_id,)
+    Path("file").write_text("in the way")
+    failed = listener.run(*way, *job, "-o", "file/out")
+    assert failed.code == 14, failed.stderr
+    again = listener.run(*way, *job, "-o", "out")
+    assert (again.code, again.stdout) == (0, "out/audio.wav\n"), again.stderr
+    assert sound_in(Path("out/audio.wav")) == b"".join(SOUND)
+
+
+def test_a_look_that_saves_nothing_takes_nothing(listener: Person, where: tuple[str, str]) -> None:
+    """What was printed can be saved later."""
+    job_id = sent(listener, where, *asking(CHUNKS))
+    looked = listener.run("stream", job_id, "--no-save")
+    assert looked.code == 0, looked.stderr
+    saved = listener.run("watch", job_id, "-o", "out")
+    assert (saved.code, saved.stdout) == (0, "out/audio.wav\n"), saved.stderr
+
+
+def test_what_a_job_yielded_before_it_failed_is_saved(
+    listener: Person, where: tuple[str, str]
+) -> None:
+    """Also by those who did not listen."""
+    said = listener.run("submit", *where, *asking(CHUNKS, fails="no more"))
+    assert (said.code, said.stdout) == (10, "outputs/audio.wav\n"), said.stderr
+    assert sound_in(Path("outputs/audio.wav")) == b"".join(SOUND)
+
+
+def test_a_batch_has_what_its_jobs_yield(listener: Person, where: tuple[str, str]) -> None:
+    """A worker that does not collect leaves an empty output."""
+    Path("rows.jsonl").write_text(json.dumps({"pieces": CHUNKS}) + "\n")
+    said = listener.run("batch", "run", "rows.jsonl", *where, "-o", "out")
+    assert said.code == 0, said.stderr
+    assert sound_in(Path("out/1.wav")) == b"".join(SOUND)
+
+
+def test_a_job_that_is_cancelled_ends_the_listening(
+    listener: Person, where: tuple[str, str], tmp_path: Path
+) -> None:
+    """With the exit code of that; what was heard is printed."""
+    command = ("submit", *where, *asking(WORDS, folder=str(tmp_path)), "--stream")
+    with listener.at_terminal(*command) as terminal:
+        (tmp_path / "0").touch()
+        terminal.until_text("The")
+        (job,) = listener.run("jobs", "list", "--json").document
+        assert listener.run("cancel", job["id"]).code == 0
+        assert terminal.until_end() == 11
+
+
+def test_the_manifest_of_a_job_that_is_watched_says_what_was_asked(
+    listener: Person, where: tuple[str, str]
+) -> None:
+    """The ledger knows it, whoever sent it."""
+    job_id = sent(listener, where, *asking(WORDS))
+    assert listener.run("watch", job_id).code == 0
+    manifest = json.loads(Path("outputs", f"{job_id}.job.json").read_text())
+    assert manifest["input"] == {"pieces": WORDS}
+    assert manifest["submitted_at"] is not None
+
+
+def test_a_gap_in_what_was_printed_is_told(listener: Person, yielding: LocalEndpoint) -> None:
+    """An answer that is lost takes its pieces along: of others, all is printed once more."""
+    endpoint_id = yielding.url.rpartition("/")[2]
+    with yielding.server.faults("stream:drop-after*1"):
+        said = listener.run("submit", "-e", endpoint_id, *asking(WORDS), "--stream")
+    assert said.code == 0, said.stderr
+    assert "! Some of it may not have been printed. All that there is:" in said.stderr
+
+
+def test_what_stdout_leads_to_gets_the_text(listener: Person, where: tuple[str, str]) -> None:
+    """While a line is drawn on the terminal."""
+    under = ("sh", "-c", 'exec "$@" > story.txt', "sh")
+    command = ("submit", *where, *asking(WORDS), "--stream")
+    with listener.at_terminal(*command, under=under) as terminal:
+        assert terminal.until_end() == 0
+    assert Path("story.txt").read_text() == "The quick brown fox\n"
+
+
 @pytest.mark.parametrize("other", ["--sync", "--detach"])
 def test_listening_needs_a_job_that_is_followed(listener: Person, other: str) -> None:
     """The two contradict each other."""

@@ -27,6 +27,7 @@ FINISHED_KEYS = [
     "warnings",
     "error",
     "output",
+    "text",
 ]
 
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
+import threading
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,6 +46,33 @@ def cli(
     for name, value in vllm_server.environment().items():
         monkeypatch.setenv(name, value)
     return CommandLine(capsys, monkeypatch)
+
+
+@contextlib.contextmanager
+def closing_early() -> Iterator[str]:
+    """Serve an answer that begins, and whose connection closes then; yields the server's URL."""
+
+    class Answers(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_error(HTTPStatus.NOT_FOUND)
+
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(HTTPStatus.OK)
+            self.send_header("Content-Type", "text/event-stream")
+            self.end_headers()
+            piece = {"choices": [{"index": 0, "delta": {"content": "Hel"}}]}
+            self.wfile.write(f"data: {json.dumps(piece)}\n\n".encode())
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answers) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
 
 
 def set_up(cli: CommandLine, name: str, *flags: str) -> str:
@@ -132,6 +163,58 @@ def test_an_answer_that_was_cut_off_is_told(cli: CommandLine, vllm: str) -> None
     said = cli("chat", "length Hello there", "-e", vllm)
     assert (said.code, said.stdout) == (0, "Hello there\n")
     assert said.stderr.splitlines()[-1].endswith("Allow more with --max-tokens.")
+
+
+@pytest.mark.parametrize("how", ["--stream", "--no-stream"])
+@pytest.mark.parametrize(
+    ("form", "prompt", "warnings"),
+    [
+        ("vllm", "say Hello there", []),
+        ("vllm", "length Hello there", ["Allow more with --max-tokens."]),
+        ("vllm", "abort Hello there", ["for another reason than its end: abort"]),
+        ("old", "length Hello there", []),
+    ],
+)
+def test_a_native_answer_that_was_cut_off_is_told(  # noqa: PLR0917 # a table's columns
+    cli: CommandLine,
+    request: pytest.FixtureRequest,
+    form: str,
+    prompt: str,
+    warnings: list[str],
+    how: str,
+) -> None:
+    """As far as the worker says so: none did before v2.24."""
+    endpoint_id = request.getfixturevalue(form)
+    said = cli("chat", prompt, "-e", endpoint_id, "--native", how)
+    assert (said.code, said.stdout) == (0, "Hello there\n")
+    told = [line for line in said.stderr.splitlines() if line.startswith("!")]
+    assert [line[-len(end) :] for line, end in zip(told, warnings, strict=True)] == warnings
+
+
+@pytest.mark.parametrize("how", ["--stream", "--no-stream"])
+def test_a_model_that_only_thought_is_told(cli: CommandLine, vllm: str, how: str) -> None:
+    """With how much; of what it thought nothing is printed."""
+    said = cli("chat", "think", "-e", vllm, how)
+    thought = ", it only thought (15 characters)" if how == "--stream" else ""
+    assert (said.code, said.stdout) == (0, "")
+    assert said.stderr.splitlines()[-1] == f"! The model said nothing{thought}."
+
+
+def test_an_answer_whose_connection_closed_is_no_success(
+    cli: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Exit code 6; what came of it is printed, and stands in the last event."""
+    with closing_early() as url:
+        monkeypatch.setenv("RUNPOD_ENDPOINT_BASE_URL", f"{url}/v2")
+        asked = ("chat", "Hi", "-e", "ep", "-m", "org/m")
+        said, told = cli(*asked), cli(*asked, "--json")
+    assert (said.code, said.stdout) == (6, "Hel\n")
+    assert "closed before the answer was complete" in said.stderr
+    assert "It was not sent again" in said.stderr
+    assert (told.code, told.error["error"]) == (6, "network_error")
+    last = told.events[-1]
+    assert (last["event"], last["text"], last["finish_reason"]) == ("finished", "Hel", None)
+    assert last["error"] == told.error["message"]
 
 
 @pytest.mark.parametrize(
@@ -315,8 +398,9 @@ def test_without_its_client_only_the_native_form_works(
 
 def test_setup_names_the_model_and_keeps_it(cli: CommandLine) -> None:
     """A second setup needs no name; without any there is nothing to set up."""
-    without = cli("setup-vllm", "--name", "kept")
-    assert (without.code, without.stderr.splitlines()[0]) == (2, "✗ Which model?")
+    for command in (("setup-vllm",), ("setup", "vllm")):
+        without = cli(*command, "--name", "kept")
+        assert (without.code, without.stderr.splitlines()[0]) == (2, "✗ Which model?")
     first = cli(
         *("setup-vllm", "--name", "kept", "--model", "org/small-1B", "--max-model-len", "4096"),
         *("--env", "HF_TOKEN=hf_secret"),

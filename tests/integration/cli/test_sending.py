@@ -79,6 +79,29 @@ def test_a_dry_run_sends_nothing(cli: CommandLine, odd: str) -> None:
     assert cli("health", odd).document["jobs"] == before
 
 
+@pytest.mark.parametrize(
+    ("size", "way", "limit"),
+    [
+        (9_900_000, (), None),
+        (10_000_000, (), "/run takes 10 MB"),
+        (10_000_000, ("--sync",), None),
+        (19_900_000, ("--sync",), None),
+        (20_000_000, ("--sync",), "/runsync takes 20 MB"),
+    ],
+)
+def test_what_runpod_would_not_take_is_refused_before(
+    cli: CommandLine, odd: str, size: int, way: tuple[str, ...], limit: str | None
+) -> None:
+    """Each way has its own limit, and a dry run keeps to it, too."""
+    Path("text.txt").write_text("a" * size)
+    said = send(cli, odd, "-s", "output=@text.txt", "--dry-run", "--json", *way)
+    if limit is None:
+        assert (said.code, said.document["dry_run"]) == (0, True)
+        return
+    assert (said.code, said.stdout, said.error["error"]) == (2, "", "payload_too_large")
+    assert said.error["message"].endswith(limit)
+
+
 def test_cancelling_twice_is_no_error(cli: CommandLine, odd: str) -> None:
     """The first says so, the second says that there was nothing to do."""
     job = ("-s", "do=wait for", "-s", f"file={Path('never').absolute()}")

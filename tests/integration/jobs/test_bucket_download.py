@@ -128,13 +128,20 @@ class BadServer:
             status = 503
         elif key == "stalled":
             body = body[:10]
+        elif key == "huge":
+            body, length = body[:10], 10**12
+        elif key == "grown":
+            length = 10
         handler.send_response(status)
         handler.send_header("Content-Length", str(length))
+        if key == "grown":
+            handler.send_header("Transfer-Encoding", "chunked")
+            body = b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
         handler.send_header("Last-Modified", "Wed, 21 Oct 2015 07:28:00 GMT")
         handler.send_header("ETag", '"a"')
         handler.end_headers()
         handler.wfile.write(body)
-        if key == "stalled":
+        if key in {"stalled", "huge"}:
             self.closing.wait(30)
             handler.close_connection = True
 
@@ -336,6 +343,53 @@ async def test_an_object_over_the_limit_is_not_fetched(s3: S3Server) -> None:
     assert content == BODY
     message = await refused(access, link, SaveError, allowance=Allowance(max_bytes=len(BODY) - 1))
     assert message == f"{link} is larger than the limit of {len(BODY) - 1} bytes"
+
+
+async def test_what_is_announced_as_too_large_is_not_received(bad: BadServer) -> None:
+    """Of an object that never ends, the head is enough: nobody waits, and nobody asks again."""
+    sink = Memory()
+    fetcher = BucketFetcher(Access(bad.url, KEY_ID, SECRET), timeout_s=2)
+    with pytest.raises(SaveError, match="is larger than the limit"):
+        await fetcher.fetch("s3://files/huge", sink)
+    assert (bytes(sink.content), bad.hits["huge"]) == (b"", 1)
+
+
+async def test_what_grows_beyond_what_was_announced_ends_at_the_limit(bad: BadServer) -> None:
+    """A server may say ten bytes and send more: what comes counts, piece by piece."""
+    sink, link = Memory(), "s3://files/grown"
+    access, allowance = Access(bad.url, KEY_ID, SECRET), Allowance(max_bytes=len(BODY) - 1)
+    with pytest.raises(SaveError) as caught:
+        await BucketFetcher(access, allowance=allowance).fetch(link, sink)
+    assert caught.value.message == f"{link} is larger than the limit of {len(BODY) - 1} bytes"
+    assert len(sink.content) < len(BODY)
+
+
+async def test_all_objects_of_a_job_count_together(s3: S3Server) -> None:
+    """Each is small enough, and their sum is not."""
+    s3.put("one.bin", BODY)
+    s3.put("two.bin", BODY)
+    fetcher = BucketFetcher(access_to(s3), allowance=Allowance(max_total_bytes=2 * len(BODY) - 1))
+    await fetcher.fetch("s3://files/one.bin", Memory())
+    with pytest.raises(SaveError) as caught:
+        await fetcher.fetch("s3://files/two.bin", Memory())
+    assert caught.value.message == (
+        f"s3://files/two.bin goes over the limit of {2 * len(BODY) - 1} bytes for all downloads of "
+        "a job"
+    )
+
+
+@pytest.mark.parametrize(
+    ("own_bucket", "host"), [(None, "minio.s3.example.com"), ("minio", "s3.example.com")]
+)
+async def test_a_worker_does_not_choose_the_server(
+    bad: BadServer, monkeypatch: pytest.MonkeyPatch, *, own_bucket: str | None, host: str
+) -> None:
+    """Its bucket is called like the host's first part; only the person's own is taken off it."""
+    # A proxy sees where the signed request would go.
+    monkeypatch.setenv("http_proxy", bad.url)
+    access = Access("http://minio.s3.example.com", KEY_ID, SECRET, own_bucket)
+    await fetch(access, "s3://minio/whole")
+    assert [each["host"] for each in bad.headers] == [host]
 
 
 async def test_both_kinds_of_links_count_on_one_allowance(s3: S3Server, bad: BadServer) -> None:

@@ -38,6 +38,21 @@ runpod.serverless.start({"handler": count})
 """
 
 
+class Heard:
+    """Keeps what the job has yielded."""
+
+    def __init__(self) -> None:
+        self.pieces: list[JsonValue] = []
+
+    async def known(self) -> Sequence[JsonValue]:
+        """Return all of it."""
+        return self.pieces
+
+    async def keep(self, pieces: Sequence[JsonValue]) -> None:
+        """Keep some more."""
+        self.pieces += pieces
+
+
 @pytest.fixture(scope="module")
 def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalEndpoint]:
     """A worker that yields, and does not collect what it has yielded."""
@@ -56,17 +71,12 @@ async def test_pieces_arrive_while_the_job_runs(endpoint: LocalEndpoint, tmp_pat
     base_url, _, endpoint_id = endpoint.url.rpartition("/")
     async with serverless.connect(base_url, endpoint.server.token, endpoint_id) as client:
         job = await client.run(JobRequest({"folder": str(tmp_path)}))
-        heard: list[JsonValue] = []
-
-        async def keep(pieces: Sequence[JsonValue]) -> None:
-            heard.extend(pieces)
-
-        clock = SystemClock()
+        heard, clock = Heard(), SystemClock()
         events = follow(client, job, clock, timeout_s=60)
-        async for event in hearing(events, client, job.job_id, clock, keep):
+        async for event in hearing(events, client, job.job_id, clock, heard):
             if isinstance(event, Piece):
-                (tmp_path / str(len(heard) - 1)).touch()
+                (tmp_path / str(len(heard.pieces) - 1)).touch()
             elif isinstance(event, Finished):
                 finished = await with_pieces(client, event.job, heard)
-    assert heard == [{"number": number} for number in range(3)]
-    assert (finished.status.value, finished.output) == ("COMPLETED", heard)
+    assert heard.pieces == [{"number": number} for number in range(3)]
+    assert (finished.status.value, finished.output) == ("COMPLETED", heard.pieces)

@@ -30,7 +30,7 @@ from runpodctl_py.errors import (
 from runpodctl_py.jobs.words import worker_error
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncIterator, Iterator
 
     from runpodctl_py.jsontypes import JsonObject
 
@@ -80,6 +80,16 @@ def event(delta: dict[str, Any] | None, **more: Any) -> str:
     choices = [] if delta is None else [{"index": 0, "delta": delta, **more}]
     more = more if delta is None else {}
     return f"data: {json.dumps({'model': 'org/m', 'choices': choices, **more})}\n\n"
+
+
+def streamed(*parts: str) -> httpx.Response:
+    """Return an answer whose parts come one after the other, and whose connection closes then."""
+
+    async def body() -> AsyncIterator[bytes]:
+        for part in parts:
+            yield part.encode()
+
+    return httpx.Response(200, headers=EVENTS, content=body())
 
 
 async def test_a_stream_is_read_piece_by_piece(runpod: respx.MockRouter) -> None:
@@ -147,6 +157,7 @@ async def test_nothing_but_the_key_and_the_body_goes_out(
             *("authorization", "content-type", "content-length"),
         }
         assert "other" not in str(request.headers.raw)
+        assert request.headers["accept-encoding"] == "identity"
     assert json.loads(asked.calls[0].request.content) == WHOLE
 
 
@@ -255,6 +266,53 @@ async def test_a_connection_that_breaks_in_the_middle_is_told(runpod: respx.Mock
         await heard(STREAM)
 
 
+@pytest.mark.parametrize(
+    "parts",
+    [
+        [event({"content": "Hel"})],
+        [event({"content": "Hel"}) + "data: [DO"],
+        [event({"content": "Hel"}) + ": no data: [DONE]\n\n"],
+        [event({"content": "Hel"}), event(None, usage={"completion_tokens": 1})],
+    ],
+)
+async def test_a_stream_that_closes_before_its_end_is_lost(
+    runpod: respx.MockRouter, parts: list[str]
+) -> None:
+    """Nothing says that it is complete: no reason of its end, and no `[DONE]`."""
+    runpod.post(CHAT).mock(return_value=streamed(*parts))
+    said: list[Heard | Ended] = []
+    with pytest.raises(AnswerLostError, match="closed before the answer was complete") as caught:
+        await heard(STREAM, said)
+    assert said == [Heard("Hel")]
+    assert caught.value.hint is not None
+    assert caught.value.hint.startswith("It was not sent again")
+
+
+@pytest.mark.parametrize(
+    ("ending", "reason"),
+    [
+        (["data: [DONE]\n\n"], None),
+        (["data:[DONE]\n\n"], None),
+        (list("data: [DONE]\n\n"), None),
+        (["\r\ndata: [DO", "NE]\r\n\r\n"], None),
+        (["data: [DONE]\n\n", ": bye\n\n"], None),
+        ([event({}, finish_reason="stop")], "stop"),
+    ],
+)
+async def test_a_stream_that_says_its_end_is_complete(
+    runpod: respx.MockRouter, ending: list[str], reason: str | None
+) -> None:
+    """By its last event or by the reason, however the network cuts it."""
+    runpod.post(CHAT).mock(return_value=streamed(event({"content": "Hello"}), *ending))
+    assert await heard(STREAM) == [Heard("Hello"), Ended("org/m", reason, None)]
+
+
+async def test_a_whole_answer_without_a_reason_is_complete(runpod: respx.MockRouter) -> None:
+    """It is one JSON object, and all of it came."""
+    runpod.post(CHAT).respond(json={"choices": [{"message": {"content": "Hello"}}]})
+    assert await heard(STREAM) == [Heard("Hello"), Ended(None, None, None)]
+
+
 async def test_a_missing_model_is_told_with_those_that_are_there(runpod: respx.MockRouter) -> None:
     """They are asked for, once it is too late."""
     runpod.post(CHAT).respond(404, json={"error": {"message": "no such model"}})
@@ -277,6 +335,28 @@ async def test_the_key_is_in_no_error(runpod: respx.MockRouter) -> None:
     with pytest.raises(RefusedError) as caught:
         await heard(STREAM)
     assert (KEY in caught.value.message, "what is …?" in caught.value.message) == (False, True)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        httpx.ConnectError(f"no way to {KEY}"),
+        httpx.ReadError(f"no way to {KEY}"),
+        httpx.RemoteProtocolError(f"no way to {KEY}"),
+    ],
+    ids=lambda fault: type(fault).__name__,
+)
+@pytest.mark.parametrize("asks", ["chat", "models"])
+async def test_the_key_is_in_no_error_of_the_network(
+    runpod: respx.MockRouter, fault: Exception, asks: str
+) -> None:
+    """A library may put a header into its words."""
+    for asked in (runpod.post(CHAT), runpod.get(MODELS)):
+        asked.mock(side_effect=fault)
+    with pytest.raises(NetworkError) as caught:
+        async with route() as it:
+            await (it.models() if asks == "models" else heard(STREAM))
+    assert (KEY in caught.value.message, "no way to …" in caught.value.message) == (False, True)
 
 
 async def test_without_the_client_there_is_one_clear_error(

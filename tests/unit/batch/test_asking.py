@@ -26,6 +26,21 @@ from tests.unit.batch.scene import (
 pytestmark = pytest.mark.anyio
 
 
+class Kept:
+    """Keeps what a job has yielded."""
+
+    def __init__(self) -> None:
+        self.pieces: list[Any] = []
+
+    async def known(self) -> list[Any]:
+        """Return all of it."""
+        return self.pieces
+
+    async def keep(self, pieces: Any) -> None:
+        """Keep some more."""
+        self.pieces += pieces
+
+
 @pytest.fixture
 def anyio_backend() -> Any:
     """A loop whose time costs none."""
@@ -54,7 +69,7 @@ async def sent(runpod: FarRunPod, count: int) -> list[str]:
 
 async def ends(asked: Asking, ids: list[str]) -> list[Job]:
     """Wait for all of them."""
-    return await asyncio.gather(*map(asked.until_final, ids))
+    return await asyncio.gather(*(asked.until_final(each, Kept()) for each in ids))
 
 
 def requests(runpod: FarRunPod) -> tuple[int, int]:
@@ -87,7 +102,7 @@ async def test_more_jobs_than_questions() -> None:
     runpod.fate = lambda *_: Fate(takes_s=1)
     rest = await sent(runpod, 20)
     asked = asking(runpod, at_once=2)
-    slow = asyncio.gather(*map(asked.until_final, first))
+    slow = asyncio.gather(*(asked.until_final(each, Kept()) for each in first))
     await ends(asked, rest)
     assert LoopClock().now_s() < 60
     assert runpod.most_held == 2
@@ -131,7 +146,9 @@ async def test_a_job_that_is_gone() -> None:
     runpod.jobs[ids[1]].fate = GONE
     runpod.jobs[ids[1]].began_s -= 60
     asked = asking(runpod)
-    jobs = await asyncio.gather(*map(asked.until_final, ids), return_exceptions=True)
+    jobs = await asyncio.gather(
+        *(asked.until_final(each, Kept()) for each in ids), return_exceptions=True
+    )
     assert [type(each) for each in jobs] == [Job, NotFoundError, Job]
     assert requests(runpod) == (3, 1)
 
@@ -158,14 +175,16 @@ async def test_an_outage(word: str) -> None:
     assert requests(runpod) == (6, 0)
     runpod.trouble = lambda *_: word
     with pytest.raises(NetworkError):
-        await asking(runpod).until_final("j0-u1")
+        await asking(runpod).until_final("j0-u1", Kept())
 
 
 async def test_a_key_that_is_not_accepted() -> None:
     """That does not get better."""
     runpod = far(status_sync=[None, "401"])
     ids = await sent(runpod, 2)
-    came = await asyncio.gather(*map(asking(runpod).until_final, ids), return_exceptions=True)
+    came = await asyncio.gather(
+        *(asking(runpod).until_final(each, Kept()) for each in ids), return_exceptions=True
+    )
     assert [type(each) for each in came] == [Job, UnauthorizedError]
 
 
@@ -174,7 +193,7 @@ async def test_who_stops_waiting_gives_its_turn_back() -> None:
     runpod = far(takes_s=5)
     ids = await sent(runpod, 4)
     asked = asking(runpod, at_once=1)
-    tasks = [asyncio.create_task(asked.until_final(each)) for each in ids]
+    tasks = [asyncio.create_task(asked.until_final(each, Kept())) for each in ids]
     await asyncio.sleep(0.01)
     for task in tasks[:2]:
         task.cancel()

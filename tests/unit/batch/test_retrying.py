@@ -16,7 +16,7 @@ DIED = "job timed out after 1 retries"
 
 def judged(job: Job) -> bool:
     """Tell whether a job is worth another try."""
-    return is_worth_retrying(job, Summary(job, error=judge(job, None)))
+    return is_worth_retrying(job, Summary(job, error=judge(job, returns_object=False)))
 
 
 @pytest.mark.parametrize(

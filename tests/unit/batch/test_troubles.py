@@ -77,7 +77,7 @@ def test_the_workers_own_words_are_shown() -> None:
                 error='{"error_type": "<class \'ValueError\'>", "error_message": "no prompt"}',
                 execution_ms=execution_ms,
             ),
-            None,
+            returns_object=False,
         )
         for execution_ms in (1204, None)
     ]

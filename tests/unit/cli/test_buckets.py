@@ -113,7 +113,7 @@ def test_what_is_no_path(path: str) -> None:
 def test_access_is_what_is_set() -> None:
     """Half of it is no error: perhaps no link needs it."""
     assert access_of(settings_of({})) == Access()
-    assert access_of(settings_of(ALL)) == Access(URL, "id-0123", "hush-0123")
+    assert access_of(settings_of(ALL)) == Access(URL, "id-0123", "hush-0123", "mine")
     assert access_of(settings_of(KEYS), "http://minio") == Access(
         "http://minio", "id-0123", "hush-0123"
     )

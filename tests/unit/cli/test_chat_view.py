@@ -66,11 +66,13 @@ def test_a_pipe_is_told_every_15_s_that_nothing_comes(capsys: pytest.CaptureFixt
     ]
 
 
-@pytest.mark.parametrize(("text", "printed"), [("a\n", "a\n"), ("", ""), ("a\x1b[2Jb", "a�[2Jb\n")])
+@pytest.mark.parametrize(
+    ("text", "printed"), [("a\n", "a\n"), ("", ""), ("a\x1b[2Jb", "a\x1b[2Jb\n")]
+)
 def test_the_answers_line_ends_once(
     capsys: pytest.CaptureFixture[str], text: str, printed: str
 ) -> None:
-    """And what would move the cursor is not passed on."""
+    """What goes to a file is as the model said it."""
     with PlainChatView(Output(is_quiet=True)) as view:
         view.hear(text)
     view.ended(answer(text))

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from runpodctl_py.cli.job_view import JobView
 
 CHUNK = {"audio_chunk": base64.b64encode(bytes(2000)).decode(), "format": "pcm_16"}
+PNG = base64.b64encode(b"\x89PNG\r\n\x1a\n" + bytes(100)).decode()
 ROLE = {"choices": [{"delta": {"role": "assistant"}}]}
 WORD = {"choices": [{"delta": {"content": "Hi"}}]}
 
@@ -41,17 +42,20 @@ def said(*pieces: Any) -> tuple[str, list[bool]]:
         (({"a": 1}, {"a": 2}), '{"a": 1}\n{"a": 2}\n'),
         (("Hel", {"a": 1}, "lo"), 'Hel\n{"a": 1}\nlo\n'),
         ((None, 7, True), "null\n7\ntrue\n"),
-        (("\x1b[2J",), "�[2J\n"),
+        (("a\r\n\x1b[2J",), "a\r\n\x1b[2J\n"),
     ],
 )
 def test_text_is_text_and_other_values_are_json(pieces: tuple[Any, ...], expected: str) -> None:
-    """Each value on a line of its own; nothing that would move a cursor."""
+    """Each value on a line of its own; where it does not go to a terminal, it is as it came."""
     printed, heard = said(*pieces)
     assert printed == expected
     assert all(heard)
 
 
-@pytest.mark.parametrize("piece", [CHUNK, {"progress": 40, "message": "KSampler"}])
+@pytest.mark.parametrize(
+    "piece",
+    [CHUNK, {"progress": 40, "message": "KSampler"}, PNG, {"message": PNG}, {"image": PNG}],
+)
 def test_files_and_progress_are_not_printed(piece: Any) -> None:
     """The one is saved at the end, the other is shown."""
     assert said(piece) == ("", [False])

@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -12,6 +12,7 @@ from runpodctl_py.api.types import Endpoint, Scaler, Template
 from runpodctl_py.cli.context import Context
 from runpodctl_py.cli.output import Output
 from runpodctl_py.cli.setup_view import SetupView
+from runpodctl_py.cli.stand_ins import Serving
 from runpodctl_py.gpus import GpuSelection
 from runpodctl_py.presets import loading
 from runpodctl_py.provision import (
@@ -23,6 +24,9 @@ from runpodctl_py.provision import (
     TemplateChange,
 )
 from runpodctl_py.settings import Settings
+
+if TYPE_CHECKING:
+    from runpodctl_py.presets.model import Preset
 
 DESIRED = Desired(
     name="my-test",
@@ -68,14 +72,16 @@ def view(
     desired: Desired = DESIRED,
     as_json: bool = False,
     is_local: bool = False,
-    preset: str = "test",
+    preset: Preset | None = None,
     env_keys: tuple[str, ...] = KEYS,
+    serving: Serving | None = None,
 ) -> SetupView:
     """Make the view of one setup."""
     name = ".env.local" if is_local else ".env"
     settings = Settings((), Path.cwd() / name, is_local=is_local)
     context = Context(settings, Output(as_json=as_json))
-    return SetupView(context, loading.load(preset), desired, plan, env_keys, source=preset)
+    preset = preset or loading.load("test")
+    return SetupView(context, preset, desired, plan, env_keys, source=preset.name, serving=serving)
 
 
 def said(capsys: pytest.CaptureFixture[str]) -> list[str]:
@@ -148,8 +154,8 @@ def test_what_it_costs(
 
 
 def test_an_image_that_cannot_run_here_is_told(capsys: pytest.CaptureFixture[str]) -> None:
-    """Before somebody waits for its workers; few images can be started here as they are."""
-    view(is_local=True).show_plan()
+    """Before somebody waits for its workers: the local RunPod says that nobody serves it."""
+    view(is_local=True, serving=Serving("nobody")).show_plan()
 
     assert said(capsys)[-1] == (
         "! The local RunPod runs img:1 with `local up --containers`, or your code for it with "
@@ -157,7 +163,17 @@ def test_an_image_that_cannot_run_here_is_told(capsys: pytest.CaptureFixture[str
     )
 
 
-HUMS = replace(TEMPLATE, image="me/worker-chatterbox:1")
+@pytest.mark.parametrize("by", ["container", "command", "handler", "simulation", "worker", None])
+def test_whoever_else_serves_it_is_not_worth_a_word(
+    capsys: pytest.CaptureFixture[str], by: str | None
+) -> None:
+    """A person has chosen it themselves; and an older local RunPod does not say."""
+    view(is_local=True, serving=Serving(by)).show_plan()
+
+    assert said(capsys)[-1] == ".env.local RUNPOD_TEST_ENDPOINT_ID write"
+
+
+HUMS = Serving("stand-in", "hums the text instead of speaking it")
 SENTENCE = (
     "On the local RunPod a stand-in serves it, without the model: it hums the text instead of "
     "speaking it."
@@ -167,8 +183,7 @@ SENTENCE = (
 @pytest.mark.parametrize("plan", [NEW, UNCHANGED], ids=["new", "unchanged"])
 def test_a_stand_in_is_told_of(capsys: pytest.CaptureFixture[str], plan: Plan) -> None:
     """With how the real worker runs here; also when nothing has to be changed."""
-    plan = replace(plan, template=replace(plan.template, target=HUMS))
-    show = view(plan, is_local=True)
+    show = view(plan, is_local=True, serving=HUMS)
     (show.show_plan if plan.endpoint.action == "create" else show.show_unchanged)()
 
     lines = [" ".join(line.split()) for line in capsys.readouterr().err.splitlines() if line]
@@ -181,13 +196,12 @@ def test_a_stand_in_is_told_of(capsys: pytest.CaptureFixture[str], plan: Plan) -
     ]
 
 
-@pytest.mark.parametrize(("is_local", "stand_in"), [(True, SENTENCE), (False, None)])
+@pytest.mark.parametrize(("serving", "stand_in"), [(HUMS, SENTENCE), (Serving(), None)])
 def test_a_program_is_told_of_a_stand_in(
-    capsys: pytest.CaptureFixture[str], *, is_local: bool, stand_in: str | None
+    capsys: pytest.CaptureFixture[str], *, serving: Serving, stand_in: str | None
 ) -> None:
     """By a key; on RunPod there is none."""
-    plan = replace(UNCHANGED, template=TemplateChange(HUMS, ()))
-    view(plan, as_json=True, is_local=is_local).show_unchanged()
+    view(UNCHANGED, as_json=True, is_local=True, serving=serving).show_unchanged()
 
     assert json.loads(capsys.readouterr().out)["stand_in"] == stand_in
 
@@ -267,12 +281,26 @@ def test_each_step_is_told_and_then_what_to_do_next(capsys: pytest.CaptureFixtur
     ]
 
 
-def test_the_example_has_what_the_preset_requires(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(("is_local", "flag"), [(True, " --local"), (False, "")])
+def test_a_preset_may_name_its_first_try(
+    capsys: pytest.CaptureFixture[str], *, is_local: bool, flag: str
+) -> None:
+    """It is shown as it stands there, for where the endpoint is."""
+    preset = replace(loading.load("test"), example='sing "la la"')
+
+    view(preset=preset, is_local=is_local).show_done("ep", ())
+
+    assert said(capsys) == [f'Try it: runpodctl-py sing "la la"{flag}']
+
+
+def test_without_that_the_example_has_what_the_preset_requires(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     """Every required field with a value to try."""
-    preset = loading.load("qwen")
+    preset = replace(loading.load("qwen"), example=None)
     required = [name for name, field in preset.input.items() if field.required]
 
-    view(preset="qwen", is_local=True).show_done("ep", ())
+    view(preset=preset, is_local=True).show_done("ep", ())
 
     (line,) = said(capsys)
     assert line.startswith("Try it: runpodctl-py submit --preset qwen --set image=@FILE")

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from runpodctl_py.emulator.config import WorkerCommand
+from runpodctl_py.emulator.config import EmulatorConfig, Simulation, WorkerCommand
 from runpodctl_py.emulator.control.model import Template
 from runpodctl_py.emulator.workers.images import (
+    Serves,
     command_for,
     environment,
     inherited_environment,
     platform_environment,
     short_name,
     stand_in,
+    who_serves,
 )
 from runpodctl_py.emulator.workers.record import Worker
+
+TOLD = WorkerCommand(["told"])
 
 
 @pytest.mark.parametrize(
@@ -77,6 +82,27 @@ def test_a_stand_in_says_what_it_does() -> None:
     """The test worker is none, and other images have none."""
     assert stand_in("me/worker-chatterbox:1") == "hums the text instead of speaking it"
     assert (stand_in("me/worker-test:1"), stand_in("me/b")) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("image", "options", "serves"),
+    [
+        ("me/worker-chatterbox:1", {}, Serves.STAND_IN),
+        ("me/worker-test:1", {}, Serves.WORKER),
+        ("me/b", {}, Serves.NOBODY),
+        ("me/worker-chatterbox:1", {"images": {"worker-chatterbox": TOLD}}, Serves.COMMAND),
+        ("me/b:1", {"images": {"me/b:1": TOLD}}, Serves.COMMAND),
+        ("me/worker-chatterbox:1", {"containers": "/usr/bin/docker"}, Serves.CONTAINER),
+        ("me/worker-test:1", {"containers": "docker", "images": {"me/b": TOLD}}, Serves.CONTAINER),
+        ("me/b", {"simulation": Simulation()}, Serves.SIMULATION),
+    ],
+)
+def test_who_serves_an_image(image: str, options: dict[str, Any], serves: Serves) -> None:
+    """As workers are started: a handler comes before containers, and these before commands."""
+    config = EmulatorConfig(Path("any"), **options)
+    assert who_serves(image, config, is_handler=False) is serves
+    handler = serves if config.simulation else Serves.HANDLER
+    assert who_serves(image, config, is_handler=True) is handler
 
 
 @pytest.mark.proves("rule: worker-environment")

@@ -8,7 +8,7 @@ import pytest
 
 from runpodctl_py.emulator.control.plane import EndpointDraft, TemplateDraft
 from runpodctl_py.emulator.errors import JobApiError
-from runpodctl_py.emulator.jobs.job import RETENTION_S, SYNC_RETENTION_S, JobStatus
+from runpodctl_py.emulator.jobs.job import RETENTION_S, SYNC_RETENTION_S, JobStatus, Policy
 from runpodctl_py.emulator.store import SqliteStore
 from runpodctl_py.emulator.workers import scaler
 from runpodctl_py.emulator.workers.record import Leaving
@@ -435,6 +435,26 @@ def test_a_retried_job_waits_anew(world: World) -> None:
     world.state.retry(endpoint.id, job.id)
     queue = world.state.jobs.queue(endpoint.id, 9)
     assert scaler.plan(endpoint, queue, 0, [worker], world.clock).start == 0
+
+
+def test_a_buckets_keys_stay_as_long_as_a_worker_may_need_them(world: World) -> None:
+    """Also for the next worker, when one is lost; no longer, and a retried job has none."""
+    endpoint = world.endpoint()
+    request = {"input": {}, "webhook": None, "s3Config": {"accessSecret": "a secret"}}
+    job = world.state.submit(endpoint.id, request, Policy(), sync=False)
+    for _ in range(2):
+        worker = world.worker(endpoint)
+        (taken,) = world.state.fleet.take(worker, 1)
+        assert taken.request == request
+        assert world.store.load().jobs[0].request == request
+        world.state.fleet.remove(worker.id)
+    assert (world.job(job).status, world.job(job).request) == (
+        JobStatus.FAILED,
+        {"input": {}, "webhook": None},
+    )
+    world.state.retry(endpoint.id, job.id)
+    (taken,) = world.state.fleet.take(world.worker(endpoint), 1)
+    assert taken.request == {"input": {}, "webhook": None}
 
 
 class FullStore(SqliteStore):

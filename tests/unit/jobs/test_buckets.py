@@ -137,6 +137,9 @@ def test_the_region_to_sign_for(url: str, region: str) -> None:
         ("https://files.s3.eu-west-1.amazonaws.com/", "https://s3.eu-west-1.amazonaws.com"),
         ("https://abc.r2.cloudflarestorage.com/files", "https://abc.r2.cloudflarestorage.com"),
         ("http://127.0.0.1:9000/", "http://127.0.0.1:9000"),
+        ("https://files.s3-eu-west-1.amazonaws.com", "https://s3-eu-west-1.amazonaws.com"),
+        ("https://files.s3.cn-north-1.amazonaws.com.cn", "https://s3.cn-north-1.amazonaws.com.cn"),
+        ("https://FILES.S3.Amazonaws.com:443", "https://S3.Amazonaws.com:443"),
         ("https://files.example.com", "https://files.example.com"),
         ("https://x.supabase.co/storage/v1/s3", "https://x.supabase.co/storage/v1/s3"),
     ],
@@ -144,3 +147,21 @@ def test_the_region_to_sign_for(url: str, region: str) -> None:
 def test_a_bucket_in_the_servers_url(url: str, server: str) -> None:
     """It is named once, in the path of the request."""
     assert server_url(url, "files") == server
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://files.s3.example.com",
+        "http://files.s3:9000",
+        "https://files.s3.amazonaws.com.example.com",
+        "https://files.s3.notamazonaws.com",
+        "https://files.s3.example.com/amazonaws.com",
+    ],
+)
+def test_a_bucket_does_not_choose_the_server(url: str) -> None:
+    """A worker names the bucket: only the person's own name says what their host begins with."""
+    assert server_url(url, "files") == url
+    assert server_url(url, "files", own_bucket="other") == url
+    own = server_url(url, "files", own_bucket="files")
+    assert own == url.replace("files.", "", 1)

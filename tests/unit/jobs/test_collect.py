@@ -128,6 +128,41 @@ async def test_a_completed_job_can_have_failed(tmp_path: Path) -> None:
     assert (tmp_path / "report.md").read_bytes() == REPORT
 
 
+async def test_files_that_stayed_on_the_worker_were_not_saved(tmp_path: Path) -> None:
+    """The job is done with all the same: nobody gets at them. What came is saved."""
+    output = {"files": [REPORT_OUTPUT, "/comfyui/output/a.png", "local_upload/b.png"]}
+    submission = Submission("vsrx8zdokf21gz", returns_object=True)
+
+    summary = await collected(job(output=output), tmp_path, submission)
+
+    assert isinstance(summary.error, SaveError)
+    assert summary.error.message == (
+        "2 of its files stayed on the worker: /comfyui/output/a.png, local_upload/b.png"
+    )
+    assert (summary.error.exit_code, summary.error.job_id) == (14, "j-u1")
+    assert "--bucket" in str(summary.error.hint)
+    assert (summary.is_whole, len(summary.files), len(summary.warnings)) == (True, 1, 2)
+    assert summary.manifest is not None
+    assert json.loads(summary.manifest.read_text())["error"] == summary.error.message
+
+
+async def test_of_an_unknown_worker_a_path_is_only_told(tmp_path: Path) -> None:
+    """It may be anything: the echo of a setting, for one."""
+    summary = await collected(job(output={"files": ["/comfyui/output/a.png"]}), tmp_path)
+
+    assert (summary.error, len(summary.warnings)) == (None, 1)
+
+
+async def test_what_failed_is_told_before_what_stayed_there(tmp_path: Path) -> None:
+    """The job's own failure is the reason."""
+    output = {"status": "error", "message": "out of memory", "files": ["/comfyui/output/a.png"]}
+    submission = Submission("vsrx8zdokf21gz", returns_object=True)
+
+    summary = await collected(job(output=output), tmp_path, submission)
+
+    assert isinstance(summary.error, JobFailedError)
+
+
 SDK_ERROR = json.dumps(
     {
         "error_type": "<class 'ValueError'>",
@@ -179,7 +214,7 @@ async def test_each_final_state_has_its_error(
     it: Job, *, kind: type[Exception], exit_code: int, message: str
 ) -> None:
     """And each error its exit code."""
-    error = judge(it, None)
+    error = judge(it, returns_object=False)
 
     assert error is not None
     assert (type(error), error.exit_code, error.message) == (kind, exit_code, message)
@@ -188,7 +223,7 @@ async def test_each_final_state_has_its_error(
 
 async def test_a_success_is_no_error() -> None:
     """Whatever else the output holds."""
-    assert judge(job(output={"success": True, "error": None}), None) is None
+    assert judge(job(output={"success": True, "error": None}), returns_object=False) is None
 
 
 @pytest.mark.parametrize("output", [REPORT_OUTPUT, {"text": "Hello"}], ids=["file", "text"])
@@ -288,13 +323,12 @@ async def test_an_output_of_any_depth_is_collected(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("preset", "expected"),
-    [("comfyui", "The job completed, but says: CUDA out of memory")]
-    + [(name, None) for name in ("vllm", "gone", None)],
+    ("returns_object", "expected"),
+    [(True, "The job completed, but says: CUDA out of memory"), (False, None)],
 )
 def test_a_text_where_an_object_should_be_says_what_went_wrong(
-    preset: str | None, expected: str | None
+    *, returns_object: bool, expected: str | None
 ) -> None:
     """As of Dekita's worker (workers reference C); of others it is the result."""
-    error = judge(job(output="CUDA out of memory"), preset)
+    error = judge(job(output="CUDA out of memory"), returns_object=returns_object)
     assert (error.message if error else None) == expected

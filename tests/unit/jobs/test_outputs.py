@@ -354,8 +354,10 @@ def test_what_cannot_be_had_is_a_warning(output: object, warning: str) -> None:
 
 def test_a_path_on_the_worker_says_what_to_do() -> None:
     """The warning names the path and the way out."""
-    (warning,) = read_output({"files": ["/comfyui/output/x.png"]}).warnings
+    reading = read_output({"files": ["/comfyui/output/x.png"]})
+    (warning,) = reading.warnings
 
+    assert reading.left_behind == ("/comfyui/output/x.png",)
     assert warning == (
         "output.files[0] is a path on the worker (/comfyui/output/x.png): the file stayed there; "
         "let the worker return it as base64, or upload it to a bucket"
@@ -381,6 +383,26 @@ def test_an_object_in_a_bucket_is_a_link(output: object, name: str | None) -> No
     reading = read_output(output)
     assert [file.name for file in reading.files] == ([] if name is None else [name])
     assert all(isinstance(file, LinkedFile) for file in reading.files)
+
+
+@pytest.mark.parametrize(
+    ("output", "paths"),
+    [
+        (
+            {"files": ["/comfyui/output/a.png", "https://a.example/b.png"], "datas": {}},
+            ["/comfyui/output/a.png"],
+        ),
+        ({"files": ["local_upload/a.png"]}, ["local_upload/a.png"]),
+        ({"files": ["/workspace/ComfyUI/a.mp4"]}, ["/workspace/ComfyUI/a.mp4"]),
+        ({"files": ["https://example.org/a.png", "/9j/4AAQ", 3]}, []),
+        ({"model": "s3://models/llama", "image_url": "gs://files/lake.png"}, []),
+        ({"filename": "/comfyui/output/a.png", "text": "It is in /tmp/a.png now"}, []),
+        (None, []),
+    ],
+)
+def test_files_that_stayed_on_the_worker_are_known(output: object, paths: list[str]) -> None:
+    """By their paths there; base64 of a JPEG looks like one, and buckets are elsewhere."""
+    assert read_output(output).left_behind == tuple(paths)  # type: ignore[arg-type]
 
 
 def test_an_object_that_is_no_result_is_told() -> None:

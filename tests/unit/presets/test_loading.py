@@ -46,6 +46,21 @@ def test_a_bundled_presets_defaults_pass_its_own_check(name: str) -> None:
     assert required
 
 
+@pytest.mark.parametrize(
+    ("name", "example"),
+    [
+        ("chatterbox", 'speak "Hello there"'),
+        ("comfyui", "comfy run workflow_api.json"),
+        ("qwen", "layers picture.png"),
+        ("test", "submit --task text_processing"),
+        ("vllm", 'chat "Hello"'),
+    ],
+)
+def test_a_bundled_preset_names_a_first_try(name: str, example: str) -> None:
+    """The command for people that its worker has."""
+    assert load(name).example == example
+
+
 @pytest.mark.parametrize("name", BUNDLED)
 def test_a_bundled_presets_pools_exist(name: str) -> None:
     """Every pool is RunPod's, and its price is known."""

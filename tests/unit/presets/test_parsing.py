@@ -17,6 +17,7 @@ name = "my-model"
 title = "My model"
 description = "Does things."
 env_key = "MY_ENDPOINT"
+example = "submit -e mine"
 
 [template]
 name = "my-template"
@@ -72,6 +73,7 @@ def test_every_setting_reaches_the_model() -> None:
         title="My model",
         description="Does things.",
         env_key="MY_ENDPOINT",
+        example="submit -e mine",
         template=TemplateSettings(
             name="my-template",
             image="me/model:1",
@@ -137,6 +139,7 @@ def test_what_is_not_said_gets_runpods_defaults() -> None:
     )
     assert expected_template == preset.template
     assert expected_endpoint == preset.endpoint
+    assert preset.example is None
 
 
 def test_two_presets_share_nothing() -> None:
@@ -157,6 +160,15 @@ def test_two_presets_share_nothing() -> None:
         (NAME + "env_key = '1X'\n" + TEMPLATE, "env_key must be a text that can name an envi"),
         (NAME + "env_key = 'A-B'\n" + TEMPLATE, "env_key must be a text that can name an envi"),
         (NAME + "env_key = ''\n" + TEMPLATE, "env_key must be a text of at least 1 character"),
+        (NAME + "example = 1\n" + TEMPLATE, "example must be a text, not 1"),
+        (NAME + "example = ''\n" + TEMPLATE, "example must be a text of one line, as it sta"),
+        (NAME + "example = ' a'\n" + TEMPLATE, "example must be a text of one line, as it sta"),
+        (NAME + "example = 'a\t'\n" + TEMPLATE, "example must be a text of one line, as it sta"),
+        (NAME + 'example = "a\\nb"\n' + TEMPLATE, "example must be a text of one line, as it st"),
+        (
+            NAME + "example = 'runpodctl-py submit'\n" + TEMPLATE,
+            "example must be a text of one line, as it stands behind runpodctl-py, not",
+        ),
         (NAME + 'template = "x"', 'template must be a JSON object, not "x"'),
         (HEAD + "container_disk_gb = 0", "template.container_disk_gb must be an integer of at l"),
         (HEAD + "container_disk_gb = 9.5", "template.container_disk_gb must be an integer of at"),

@@ -9,7 +9,7 @@ import pytest
 
 from runpodctl_py.errors import UsageError
 from runpodctl_py.presets import loading
-from runpodctl_py.workloads.comfy import Request, Worker, left_behind, made_nothing, tobucket
+from runpodctl_py.workloads.comfy import Request, Worker, made_nothing, tobucket
 from runpodctl_py.workloads.comfy_reading import read_workflow
 from tests.unit.workloads.workflows import PNG, document, workflow
 
@@ -113,27 +113,6 @@ def test_secrets_go_into_the_payload_only() -> None:
     request = Request.of(workflow("txt2img"))
     assert request.payload({"comfy_org_api_key": "k"})["comfy_org_api_key"] == "k"
     assert "comfy_org_api_key" not in request.payload()
-
-
-@pytest.mark.parametrize(
-    ("output", "paths"),
-    [
-        (
-            {"files": ["/comfyui/output/a.png", {"saved": "a.png"}], "datas": {}},
-            ["/comfyui/output/a.png"],
-        ),
-        ({"files": ["local_upload/a.png"]}, ["local_upload/a.png"]),
-        ({"files": ["/workspace/ComfyUI/a.mp4"]}, ["/workspace/ComfyUI/a.mp4"]),
-        ({"files": ["https://example.org/a.png", "/9j/4AAQ", 3]}, []),
-        ({"files": "/comfyui/output/a.png"}, []),
-        ({"images": []}, []),
-        ("/comfyui/output/a.png", []),
-        (None, []),
-    ],
-)
-def test_files_that_stayed_there_are_known(output: object, paths: list[str]) -> None:
-    """By their paths; base64 of a JPEG, which looks like one, is none."""
-    assert left_behind(output) == tuple(paths)  # type: ignore[arg-type]
 
 
 def test_a_run_without_pictures_is_known() -> None:

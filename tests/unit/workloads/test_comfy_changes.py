@@ -100,6 +100,22 @@ def test_an_input_may_have_dots() -> None:
     assert changed.nodes["1"].inputs == {"images.image0": "c.png", "image0": "d.png"}
 
 
+def test_the_last_cut_wins() -> None:
+    """Where two nodes could be meant, the one with the longer title is, whichever comes first."""
+    short, long = ("1", "Batch", "All", {"on.x": 1}), ("2", "Batch", "All.on", {"x": 1})
+    for nodes in ((short, long), (long, short)):
+        changed = with_settings(made_of(*nodes), ["All.on.x=2"])
+        found = {node_id: node.inputs for node_id, node in changed.nodes.items()}
+        assert found == {"1": {"on.x": 1}, "2": {"x": 2}}
+
+
+def test_what_no_node_has_is_told_of_the_last_cut() -> None:
+    """The node with the longest title is the one that was meant."""
+    flow = made_of(("1", "Batch", "All", {"a": 1}), ("2", "Batch", "All.on", {"b": 1}))
+    with pytest.raises(UsageError, match=r"All\.on \(2\) has no input y"):
+        with_settings(flow, ["All.on.y=2"])
+
+
 @pytest.mark.parametrize(
     ("item", "message", "hint"),
     [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -12,6 +13,7 @@ from runpodctl_py.workloads.llm import (
     Conversation,
     Sampling,
     check_model_name,
+    finish_reason,
     hint_for,
     native_payload,
     openai_body,
@@ -19,6 +21,9 @@ from runpodctl_py.workloads.llm import (
     too_large,
     weights_gb,
 )
+
+if TYPE_CHECKING:
+    from runpodctl_py.jsontypes import JsonValue
 
 USER = {"role": "user", "content": "Hello"}
 ASSISTANT = {"role": "assistant", "content": "Hi"}
@@ -166,3 +171,30 @@ def test_known_failures_of_a_model_have_a_hint(error: str, helps: str | None) ->
     """With the command that helps."""
     hint = hint_for(error)
     assert (hint is None) if helps is None else (hint is not None and helps in hint)
+
+
+EVENTS = (
+    'data: {"choices": [{"delta": {"content": "a"}, "finish_reason": null}]}\n\n'
+    'data: {"choices": [{"delta": {}, "finish_reason": "length"}]}\n\n'
+    'data: {"choices": [], "usage": {}}\n\ndata: [DONE]\n\n'
+)
+
+
+@pytest.mark.parametrize(
+    ("output", "reason"),
+    [
+        ([{"choices": [{"message": {"content": "a"}, "finish_reason": "stop"}]}], "stop"),
+        ({"choices": [{"finish_reason": "length"}]}, "length"),
+        ([EVENTS], "length"),
+        ([EVENTS[:80], EVENTS[80:130], EVENTS[130:]], "length"),
+        (EVENTS, "length"),
+        ([{"choices": [{"finish_reason": None}]}, {"choices": [{"finish_reason": "x"}]}], "x"),
+        ([{"choices": [{"tokens": ["a"]}], "usage": {"input": 3, "output": 2}}], None),
+        (["data: {oops\n\n", "words"], None),
+        ([{"choices": []}, {"choices": [3]}, {"choices": [{"finish_reason": 3}]}], None),
+        (None, None),
+    ],
+)
+def test_why_an_answer_ended_is_read_from_every_form(output: JsonValue, reason: str | None) -> None:
+    """Whole, in pieces, and in texts that are cut anywhere; an old worker does not say it."""
+    assert finish_reason(output) == reason

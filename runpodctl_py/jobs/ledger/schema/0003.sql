@@ -2,6 +2,8 @@
 -- into, as JSON and without its keys.
 ALTER TABLE job ADD COLUMN output_name TEXT;
 ALTER TABLE job ADD COLUMN bucket TEXT;
+-- Whether a mere text as its output says what went wrong.
+ALTER TABLE job ADD COLUMN returns_object INTEGER NOT NULL DEFAULT 0;
 -- What a job has streamed: RunPod hands each piece out only once. They go when its files are saved.
 CREATE TABLE piece (
     number INTEGER PRIMARY KEY,

@@ -16,6 +16,7 @@ from runpodctl_py.api.types import Policy
 from runpodctl_py.errors import LedgerError, NotFoundError, UsageError
 from runpodctl_py.jobs.ledger import (
     FINAL,
+    BucketPlace,
     Filter,
     Home,
     KeptFile,
@@ -848,3 +849,50 @@ def test_whoever_is_done_lets_go(ledger: Ledger, write: Callable[[Ledger, str], 
     write(ledger, key)
     with Ledger(ledger.path) as other:
         assert other.claim(key)
+
+
+SAID = [{"token": "Hello "}, "https://b.test/a.png?X-Amz-Signature=abc", "x" * 70_000]
+
+
+def test_pieces_are_kept_as_they_came(ledger: Ledger) -> None:
+    """They are to be saved: what looks like a secret is a part of them."""
+    key = ledger.intend(INTENT)
+    ledger.heard(key, SAID[:1])
+    ledger.heard(key, SAID[1:])
+    assert ledger.pieces(key) == tuple(SAID)
+    assert ledger.pieces(ledger.intend(INTENT)) == ()
+
+
+@pytest.mark.parametrize(("home", "left"), [(Home(), 0), (Home(keeps_pieces=True), 1)])
+def test_pieces_go_when_they_are_saved(ledger: Ledger, home: Home, left: int) -> None:
+    """And not before: nobody else has them."""
+    key = ledger.intend(INTENT)
+    move(ledger, key, State.COMPLETED)
+    ledger.heard(key, ["a"])
+    ledger.home(key, home)
+    assert len(ledger.pieces(key)) == left
+
+
+def test_a_job_that_runs_once_more_says_it_anew(ledger: Ledger) -> None:
+    """What its first run has said is no part of that."""
+    key = ledger.intend(INTENT)
+    move(ledger, key, State.FAILED)
+    ledger.heard(key, ["a"])
+    ledger.begun_anew(key)
+    assert ledger.pieces(key) == ()
+
+
+def test_what_is_to_be_called_and_where_it_goes_is_kept(ledger: Ledger) -> None:
+    """Of a bucket, all but its keys."""
+    wanted = replace(
+        INTENT,
+        output_name="hello",
+        bucket=BucketPlace("files", "https://s3.test", "today"),
+        returns_object=True,
+    )
+    kept = ledger.record(ledger.intend(wanted)).intent
+    assert (kept.output_name, kept.bucket, kept.returns_object) == (
+        "hello",
+        wanted.bucket,
+        True,
+    )
