@@ -9,6 +9,7 @@ machine it runs on.
 
 from __future__ import annotations
 
+import ast
 import json
 from contextlib import aclosing
 from importlib.util import find_spec
@@ -57,6 +58,8 @@ _EVENTS = "text/event-stream"
 _LOST_HINT = "It was not sent again: the worker may have done it, and RunPod bills it."
 _LONGEST_WORDS = 1000
 _REFUSED = frozenset({"BadRequestError", "invalid_request_error", "BadRequest", "bad_request"})
+_LONGEST_OBJECT = 16 * 1024
+"""`ast.literal_eval` costs much memory a character, and no worker's error is longer."""
 _UNKNOWN = frozenset({"NotFoundError", "not_found_error", "model_not_found"})
 
 
@@ -331,8 +334,9 @@ class OpenAiRoute:
             )
             raise TryAgainError(limited, wait_s) from exc
         if status == 500 and is_workers:  # noqa: PLR2004
-            # So RunPod answers for a worker's exception (worker-vllm issue 104).
-            raise JobFailedError(f"The worker failed{said}") from exc
+            # So RunPod answers for a worker's exception (worker-vllm issue 104); what the worker
+            # yielded as an error is in it as Python writes it (workers reference D).
+            self._refuse({"error": _object_in(error["message"]) or error})
         if status >= 500:  # noqa: PLR2004
             broken = ServerError(f"{self._host} answered {status}{said}", status=status)
             raise TryAgainError(broken) if is_get else broken from exc
@@ -379,3 +383,18 @@ def _has_events(stream: AsyncStream[Any]) -> bool:
 
 def _is_whole(answer: JsonObject | AsyncStream[Any]) -> bool:
     return isinstance(answer, dict) or has_ended(answer.response.stream)
+
+
+def _object_in(message: str) -> JsonObject | None:
+    """Return the error object that a message is, in JSON or in Python's own writing."""
+    if not message.startswith("{") or len(message) > _LONGEST_OBJECT:
+        return None
+    try:
+        found = ast.literal_eval(message)
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        try:
+            found = json.loads(message)
+        except (ValueError, RecursionError):
+            return None
+    inner = found.get("error", found) if isinstance(found, dict) else None
+    return inner if isinstance(inner, dict) else None

@@ -223,8 +223,8 @@ def _send_job(
 ) -> None:
     # Not before: a usage error should not have to wait for the HTTP client to be loaded.
     from runpodctl_py.cli.chat_view import tell_reason
-    from runpodctl_py.cli.following import Wish
     from runpodctl_py.cli.sending import Order, send
+    from runpodctl_py.cli.wish import Wish
 
     wish = replace(Wish.while_waiting(waiting, job.preset.name), hears=job.streams)
     order = Order(
@@ -302,3 +302,6 @@ def _typed() -> str | None:
     except EOFError:
         print(file=sys.stderr)
         return None
+    except KeyboardInterrupt:
+        print(file=sys.stderr)
+        raise

@@ -125,8 +125,8 @@ def run_workflow(
     )
     preset = loading.load("comfyui")
     # Not before: a usage error should not have to wait for the HTTP client to be loaded.
-    from runpodctl_py.cli.following import Wish
     from runpodctl_py.cli.sending import Order
+    from runpodctl_py.cli.wish import Wish
 
     with opened(common, is_quiet=following.quiet) as context:
         secret = _secrets(context, worker, bucket, sends_key=comfy_org_key, shows=sending.dry_run)

@@ -68,6 +68,9 @@ class JobView(Protocol):
     def hear(self, piece: JsonValue) -> None:
         """Tell what the worker yielded."""
 
+    def make_way(self) -> None:
+        """End the line that was begun: something else is to be said."""
+
     @property
     def has_told(self) -> bool:
         """Whether what it yielded was printed."""
@@ -179,6 +182,9 @@ class JsonJobView(QuietExit):
             {"event": "piece", "id": self._job_id, "output": piece, "text": text or None}
         )
 
+    def make_way(self) -> None:
+        """Do nothing: each event is a line."""
+
     def _progress(self, progress: Progress) -> JsonObject:
         return {
             "event": "progress",
@@ -254,6 +260,10 @@ class PlainJobView:
         else:
             self._say("piece", f"{self._saying.pieces}, to be saved")
 
+    def make_way(self) -> None:
+        """End the line of text that was begun."""
+        self._saying.end()
+
     def _say(self, word: str, rest: str) -> None:
         self._said_s = self._now_s()
         self._output.note(f"{self._name}{word:<10} {rest}")
@@ -270,7 +280,7 @@ class TerminalJobView:
     """
 
     def __init__(self, output: Output, now_s: Callable[[], float] = time.monotonic) -> None:
-        self._saying = Saying(output, self._make_way)
+        self._saying = Saying(output, self._end_line)
         self._now_s = now_s
         self._began_s = now_s()
         self._event: Event | None = None
@@ -312,10 +322,15 @@ class TerminalJobView:
     def hear(self, piece: JsonValue) -> None:
         """Print a piece as the text that it is; of others, draw how far the worker is."""
         if not self._saying.hear(piece):
-            counted = Progress(None, f"{self._saying.pieces} pieces", None, None, None)
+            count = self._saying.pieces
+            counted = Progress(None, f"{count} piece{'s' * (count != 1)}", None, None, None)
             self._progress = how_far(piece) or counted
 
-    def _make_way(self) -> None:
+    def make_way(self) -> None:
+        """End the line of text that was begun."""
+        self._saying.end()
+
+    def _end_line(self) -> None:
         if sys.stdout.isatty():
             self._line.end()
 

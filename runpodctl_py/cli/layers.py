@@ -117,8 +117,8 @@ def layers(
     payload = layering_input(image, wanted) | read_settings(setting or [], preset)
     preset.check_input(payload)
     # Not before: a usage error should not have to wait for the HTTP client to be loaded.
-    from runpodctl_py.cli.following import Wish
     from runpodctl_py.cli.sending import Order, send
+    from runpodctl_py.cli.wish import Wish
     from runpodctl_py.jobs.naming import safe_name
 
     with opened(common, is_quiet=waiting.quiet) as context:

@@ -14,7 +14,7 @@ from runpodctl_py.errors import ConfirmationNeededError, RefusedError
 
 if TYPE_CHECKING:
     from runpodctl_py.api.types import JobRequest
-    from runpodctl_py.cli.following import Wish
+    from runpodctl_py.cli.wish import Wish
     from runpodctl_py.jobs.ledger import Record
     from runpodctl_py.settings import Settings
 
@@ -42,8 +42,8 @@ def retry(
       runpodctl-py jobs retry 8f3c2a54
       runpodctl-py jobs retry 55de0a17 --force --detach
     """
-    from runpodctl_py.cli.following import Wish
     from runpodctl_py.cli.sending import check_can_leave
+    from runpodctl_py.cli.wish import Wish
 
     with open_ledger(common) as ledger:
         ledger.settle()

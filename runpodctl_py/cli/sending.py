@@ -14,7 +14,8 @@ from runpodctl_py.api.types import JobRequest, Policy
 from runpodctl_py.cli import options
 from runpodctl_py.cli.buckets import bucket_of
 from runpodctl_py.cli.context import endpoint_id
-from runpodctl_py.cli.following import Session, Wish
+from runpodctl_py.cli.following import Session
+from runpodctl_py.cli.wish import Wish
 from runpodctl_py.errors import UsageError
 from runpodctl_py.gpus import price_per_s_usd
 from runpodctl_py.jobs.masking import masked

@@ -19,7 +19,7 @@ from runpodctl_py.errors import UsageError
 from runpodctl_py.presets import loading
 
 if TYPE_CHECKING:
-    from runpodctl_py.cli.following import Wish
+    from runpodctl_py.cli.wish import Wish
 
 app = App()
 
@@ -123,8 +123,8 @@ def speak(
         raise UsageError(f"--set format={payload['format']} and -o {name} contradict each other")
     player = find_player(str(payload.get("format", "wav"))) if play else None
     # Not before: a usage error should not have to wait for the HTTP client to be loaded.
-    from runpodctl_py.cli.following import Wish
     from runpodctl_py.cli.sending import Order, send
+    from runpodctl_py.cli.wish import Wish
 
     wish: Wish = replace(
         Wish.while_waiting(waiting, preset.name),

@@ -127,8 +127,8 @@ def submit(
     job_input = _job_input(chosen, task_input, payload, setting or [])
     # Not before: a usage error should not have to wait for the HTTP client to be loaded.
     from runpodctl_py.api.types import Policy
-    from runpodctl_py.cli.following import Wish
     from runpodctl_py.cli.sending import Order, send
+    from runpodctl_py.cli.wish import Wish
 
     order = Order(
         payload=job_input,

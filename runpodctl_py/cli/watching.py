@@ -80,7 +80,8 @@ async def _watch(
     *,
     hears: bool = False,
 ) -> None:
-    from runpodctl_py.cli.following import Session, Wish
+    from runpodctl_py.cli.following import Session
+    from runpodctl_py.cli.wish import Wish
 
     wish, record = Wish.of(following, job.preset, hears=hears), job.record
     if record is not None:

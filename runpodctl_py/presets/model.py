@@ -142,7 +142,7 @@ class Preset:
         for name, field in self.input.items():
             if name in payload:
                 if not field.accepts(payload[name]):
-                    yield f"{name} must be {field.expectation}, not {shown(payload[name])}"
+                    yield f"{name} must be {field.expectation}, not {_described(payload[name])}"
             elif field.required:
                 yield f"{name} is missing: {field.expectation}"
         for name in payload:
@@ -156,3 +156,10 @@ class Preset:
 
     def _fields_hint(self) -> str:
         return f"Fields of {self.name}: {', '.join(self.input)}"
+
+
+def _described(value: JsonValue) -> str:
+    """Write a value for a message; of one that is cut short, say how long it is."""
+    text = shown(value)
+    is_cut = isinstance(value, str) and len(text) < len(value)
+    return f"{text} ({len(str(value))} characters)" if is_cut else text

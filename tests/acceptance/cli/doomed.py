@@ -25,8 +25,9 @@ from runpodctl_py.api.serverless import Serverless
 from runpodctl_py.api.transport import Transport, download_client
 from runpodctl_py.api.types import Job, JobRequest
 from runpodctl_py.cli.context import Context
-from runpodctl_py.cli.following import Session, Wish
+from runpodctl_py.cli.following import Session
 from runpodctl_py.cli.output import Output
+from runpodctl_py.cli.wish import Wish
 from runpodctl_py.jobs.download import Downloader
 from runpodctl_py.jobs.ledger import Filter, Home, Intent, Ledger
 from runpodctl_py.jobs.sync import Syncing

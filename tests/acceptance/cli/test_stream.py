@@ -137,7 +137,7 @@ def test_nothing_is_lost_when_listening_is_interrupted(
     command = ("submit", *where, *asking(CHUNKS, folder=str(tmp_path)), "--stream")
     with listener.at_terminal(*command) as terminal:
         (tmp_path / "0").touch()
-        terminal.until_text("1 pieces")
+        terminal.until_text("1 piece")
         terminal.type(CTRL_C)
         assert terminal.until_end() == 130
     for number in (1, 2):

@@ -30,7 +30,7 @@ from runpodctl_py.errors import (
 from runpodctl_py.jobs.words import worker_error
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator
 
     from runpodctl_py.jsontypes import JsonObject
 
@@ -317,6 +317,18 @@ async def test_a_missing_model_is_told_with_those_that_are_there(runpod: respx.M
     """They are asked for, once it is too late."""
     runpod.post(CHAT).respond(404, json={"error": {"message": "no such model"}})
     with pytest.raises(NotFoundError, match="no such model") as caught:
+        await heard(STREAM)
+    assert caught.value.hint == "Its models: org/m"
+
+
+@pytest.mark.parametrize("write", [str, json.dumps])
+async def test_a_missing_model_is_found_in_a_workers_own_words(
+    runpod: respx.MockRouter, write: Callable[[object], str]
+) -> None:
+    """RunPod makes one text of the error that a worker yields (workers reference D)."""
+    error = {"message": "The model `x` does not exist.", "type": "NotFoundError", "code": 404}
+    runpod.post(CHAT).respond(500, json={"error": {"message": write(error), "code": None}})
+    with pytest.raises(NotFoundError, match="The model `x` does not exist") as caught:
         await heard(STREAM)
     assert caught.value.hint == "Its models: org/m"
 
