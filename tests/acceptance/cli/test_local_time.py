@@ -48,6 +48,7 @@ def test_a_result_expires_while_we_look_on(newcomer: Person) -> None:
         # The one that the last command has started may still be leaving.
         newcomer.run("local", "down")
         assert "Time stands still, " in newcomer.run(*command).stderr
+    newcomer.run("local", "down")
     again = newcomer.run("local", "up", "--detach", "--simulate", "delay=60", "--seed", "7")
     assert "Time stands still, " in again.stderr
     ran = newcomer.run("local", "time", "run", "--json").document
